@@ -1,0 +1,1 @@
+"""What VeritasVault's models and their registry mean; knows no scheduler, no cloud and no engine."""

@@ -1,0 +1,81 @@
+"""The one tree of errors: each message is a sentence that names field, value and remedy."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class DomainException(Exception):
+    """Root of everything the domain and its ports raise.
+
+    Attributes:
+        exit_code: what the command line ends with: 1 the answer is bad, 2 wrong usage or input.
+        retriable: whether the same call may succeed later; schedulers retry nothing else.
+    """
+
+    exit_code: ClassVar[int] = 1
+    retriable: ClassVar[bool] = False
+
+
+class InvalidInput(DomainException):
+    """A caller gave something unusable."""
+
+    exit_code = 2
+
+    def __init__(self, field: str, value: object, remedy: str) -> None:
+        self.field = field
+        self.value = value
+        self.remedy = remedy
+        super().__init__(f"{field} is {_shown(value)}: {remedy}")
+
+
+class UnsafeArtifact(InvalidInput):
+    """An artifact holds a file that the allow-list of formats does not admit."""
+
+
+class NotFound(DomainException):
+    """Nothing is registered under the reference."""
+
+
+class IntegrityError(DomainException):
+    """Something stored differs from what the ledger or its own digest says."""
+
+
+class NotVerified(DomainException):
+    """A proof, a signature or a receipt does not hold."""
+
+
+class GateFailed(DomainException):
+    """Gates refused a candidate; nothing was registered.
+
+    Attributes:
+        reasons: one sentence for each failed gate.
+    """
+
+    def __init__(self, name: str, reasons: tuple[str, ...]) -> None:
+        self.reasons = reasons
+        super().__init__(f"{name} was not registered, {len(reasons)} gate(s) failed: {'; '.join(reasons)}")
+
+
+class Unavailable(DomainException):
+    """A store, a ledger, an engine or a server cannot be used now; a retry may succeed."""
+
+    retriable = True
+
+
+class LedgerConflict(Unavailable):
+    """The ledger grew after it was read; `commit` reads again and decides again."""
+
+
+class Contended(Unavailable):
+    """A command lost every race until its deadline."""
+
+
+class DataNotArrived(Unavailable):
+    """The source ends before the session the run stands for, and may still grow."""
+
+
+def _shown(value: object) -> str:
+    """A value as a message shows it: quoted, and never longer than a line."""
+    text = repr(value)
+    return text if len(text) <= 120 else f"{text[:117]}..."

@@ -1,0 +1,219 @@
+"""What the registry needs from the outside, each with its behaviour when things fail.
+
+Every port raises `Unavailable` when the thing behind it cannot be used now, and lets no foreign
+exception through. Every adapter of a port passes the same contract suite (`tests/contracts/`).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from domain.registry.artifact import StagedArtifact
+from domain.registry.canonical import Digest
+from domain.registry.manifest import ModelId
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file of a stored artifact, as the store sees it: relative POSIX path and size in bytes."""
+
+    path: str
+    size: int
+
+
+class ModelRegistryPort(Protocol):
+    """Write-once storage of models: `models/{model_id}/artifact/<path>`, `…/attachments/<sha256>`,
+    `…/metadata.json` (the manifest), the last written last and only if absent.
+
+    A model exists once its manifest does. A crash leaves an invisible object that the same call adopts.
+    """
+
+    def store_model(self, model_id: ModelId, artifact: StagedArtifact, manifest: bytes) -> None:
+        """Store durably; a second call with the same content re-reads and re-hashes what it adopts.
+
+        Raises:
+            IntegrityError: something else is stored under one of the keys.
+        """
+
+    def retrieve_model(self, model_id: ModelId, destination: Path) -> None:
+        """Write the artifact's files to the new directory `destination`, all or nothing.
+
+        Every byte is checked against the manifest, and the manifest against the id, before
+        `destination` appears.
+
+        Raises:
+            NotFound: no such model.
+            InvalidInput: `destination` exists.
+            IntegrityError: what is stored differs from its digests; names the object.
+        """
+
+    def attach(self, model_id: ModelId, content: bytes) -> Digest:
+        """Store an attachment under its SHA-256 and return that; the first writer wins."""
+
+    def exists(self, model_id: ModelId) -> bool: ...
+
+    def list(self) -> Iterator[ModelId]:
+        """Every stored model, in the order of ids; including ones no ledger knows."""
+
+    def read_manifest(self, model_id: ModelId) -> bytes:
+        """The manifest's bytes as stored, unverified. Raises NotFound."""
+
+    def read_attachment(self, model_id: ModelId, sha256: Digest) -> bytes:
+        """An attachment's bytes as stored, unverified. Raises NotFound."""
+
+    def contents(self, model_id: ModelId) -> Iterator[StoredFile]:
+        """The files under `artifact/`, in the order of paths, whatever the manifest says."""
+
+    def read_file(self, model_id: ModelId, path: str) -> Iterator[bytes]:
+        """A stored file in chunks, unverified. Raises NotFound."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A row of the ledger: its place, its dedupe key, its canonical bytes and their RFC 6962 leaf hash."""
+
+    index: int
+    key: str
+    data: bytes
+    leaf_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """The hash of a complete subtree: it covers the leaves index << level up to (index + 1) << level."""
+
+    level: int
+    index: int
+    hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRow:
+    """A row of the projection: one registered version and the index of its entry."""
+
+    name: str
+    version: int
+    model_id: ModelId
+    recipe: Digest | None
+    as_of: dt.date | None
+    artifact_digest: Digest
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """All that one append writes in one transaction; made by the domain, so adapters only store."""
+
+    entries: tuple[Entry, ...]
+    nodes: tuple[Node, ...]
+    versions: tuple[VersionRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCheckpoint:
+    """A signed note as stored, and the tree size it is filed under."""
+
+    size: int
+    note: bytes
+
+
+class LedgerPort(Protocol):
+    """The append-only log of domain events, with its subtree hashes and its projection.
+
+    Reads see only committed appends. A reply lost at COMMIT surfaces as `Unavailable`; the caller
+    settles it by `find`.
+    """
+
+    def origin(self) -> str:
+        """The name of this ledger, made once when it was created; also the origin of its checkpoints."""
+
+    def size(self) -> int: ...
+
+    def append(self, expected_size: int, batch: Batch) -> None:
+        """Write the batch if the ledger has exactly `expected_size` entries.
+
+        Raises:
+            LedgerConflict: the ledger has another size, or one of the keys is taken; nothing was written.
+        """
+
+    def find(self, key: str) -> Entry | None: ...
+
+    def read(self, start: int, stop: int | None = None) -> Iterator[Entry]:
+        """Entries start up to stop (or the end), in order."""
+
+    def nodes(self, wanted: Sequence[tuple[int, int]]) -> dict[tuple[int, int], bytes]:
+        """Stored subtree hashes by (level, index); missing ones are left out."""
+
+    def all_nodes(self) -> Iterator[Node]:
+        """Every stored subtree hash above the leaves, by level and index; for verification."""
+
+    def versions(
+        self, name: str | None = None, *, before: int | None = None, limit: int | None = None
+    ) -> Iterator[VersionRow]:
+        """Projected versions, of one name or all, newest entry first; `before` an entry's index."""
+
+    def version(self, name: str, version: int) -> VersionRow | None: ...
+
+    def by_model_id(self, model_id: ModelId) -> VersionRow | None:
+        """The first version registered with this id."""
+
+    def add_checkpoint(self, checkpoint: StoredCheckpoint) -> None:
+        """Keep a signed note; adding the same again is a no-op.
+
+        Raises:
+            LedgerConflict: another note is stored for this size.
+        """
+
+    def checkpoints(self) -> Iterator[StoredCheckpoint]:
+        """All checkpoints in the order of sizes."""
+
+    def last_checkpoint(self) -> StoredCheckpoint | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class PublicKey:
+    """A public key by name: `algorithm` is 'ed25519', `raw` its 32 bytes."""
+
+    name: str
+    algorithm: str
+    raw: bytes
+
+
+class SignerPort(Protocol):
+    """Signs with a key that never leaves the adapter."""
+
+    def sign(self, message: bytes) -> bytes:
+        """Sign with the current key. Raises Unavailable."""
+
+    def public_keys(self) -> tuple[PublicKey, ...]:
+        """The current key first, then older ones whose signatures stay valid."""
+
+    def verify(self, key: PublicKey, message: bytes, signature: bytes) -> bool:
+        """Whether the signature is this key's over the message; False for anything malformed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Why a file of an artifact is refused: its path, the reason, and what to do instead."""
+
+    path: str
+    reason: str
+    remedy: str
+
+
+class ArtifactScannerPort(Protocol):
+    """Reads each file with the strict parser of an allowed format; what no parser accepts is a finding."""
+
+    def scan(self, artifact: StagedArtifact) -> tuple[Finding, ...]:
+        """Findings in the order of paths; empty means that all files are of allowed formats."""
+
+
+class Clock(Protocol):
+    """The time of day, so that tests can stand at any moment."""
+
+    def now(self) -> dt.datetime:
+        """The moment, with a time zone."""

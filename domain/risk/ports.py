@@ -1,0 +1,173 @@
+"""What the pipelines need from the outside.
+
+Every port raises `Unavailable` when the thing behind it cannot be used now, and lets no foreign exception
+through.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from domain.registry.canonical import Digest
+from domain.registry.evidence import Attachment, DataValidation
+from domain.risk.dataset import Dataset
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Floats = NDArray[np.float64]
+
+
+class SourcePort(Protocol):
+    """Reads raw market data."""
+
+    def fetch(self, uri: str, destination: Path) -> Path:
+        """Copy the bytes behind a URI into `destination`, a directory, and return the file (.parquet or .csv).
+
+        URIs: `sample://sp500`, a path or `file://`, `s3://bucket/key`, `snapshot:<sha256>`.
+
+        Raises:
+            InvalidInput: no such scheme, file or key, or a format that is neither Parquet nor CSV.
+        """
+
+    def grows(self, uri: str) -> bool:
+        """Whether later rows may still arrive; False for samples and snapshots."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """An immutable version of raw data: SHA-256 of its bytes, and the snapshot store's id (`md5:…`)."""
+
+    sha256: Digest
+    store_id: str
+    size: int
+
+
+class SnapshotPort(Protocol):
+    """Content-addressed versions of raw data; parallel calls never fail on a lock."""
+
+    def snapshot(self, path: Path) -> Snapshot:
+        """Keep a file's bytes; the same bytes give the same snapshot."""
+
+    def materialize(self, sha256: Digest, destination: Path) -> Path:
+        """Write a snapshot's file into the directory `destination`.
+
+        Raises:
+            NotFound: no such snapshot.
+            IntegrityError: its bytes changed.
+        """
+
+
+class CalendarPort(Protocol):
+    """A trading calendar, by its `exchange_calendars` name."""
+
+    def last_closed(self, calendar: str, instant: dt.datetime) -> dt.date:
+        """The last session whose close is at or before the instant (which has a time zone).
+
+        Raises:
+            InvalidInput: no such calendar, or an instant outside its range.
+        """
+
+    def sessions(self, calendar: str, start: dt.date, stop: dt.date) -> list[dt.date]:
+        """The sessions from start to stop, both included."""
+
+    def closes_at(self, calendar: str, session: dt.date) -> dt.datetime:
+        """The moment a session closes."""
+
+
+class PrepEnginePort(Protocol):
+    """An executor over partitions: it distributes a function and has no say in what is computed."""
+
+    name: str
+
+    def map(self, task: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+        """Results in the order of the items; task, items and results are picklable and small (paths)"""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *exc: object) -> None: ...
+
+
+class TrainedModel(Protocol):
+    """A model in memory."""
+
+    def predict(self, features: Floats) -> Floats:
+        """Forecasts of shape (n,) for features of shape (n, k)."""
+
+    def save(self, directory: Path) -> None:
+        """Write the artifact in an allowed format; the same model gives the same bytes."""
+
+
+class TrainerPort(Protocol):
+    """Trains one kind of model, deterministically in its inputs."""
+
+    framework: str
+
+    def parameters(self) -> Mapping[str, TrainerParameter]:
+        """The parameters a spec or a run may set."""
+
+    def train(
+        self, features: Floats, target: Floats, parameters: Mapping[str, Any], seed: int
+    ) -> TrainedModel:
+        """Fit on features (n, k) and target (n,); n >= 1, all finite.
+
+        Raises:
+            InvalidInput: naming the parameter that is unknown, or has a wrong type or range.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class TrainerParameter:
+    """A parameter of a trainer as forms show it: default (its type is the parameter's), bounds and help."""
+
+    default: bool | int | float | str
+    help: str
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationReport:
+    """What a data validation found, its machine-readable results, and where people can read them."""
+
+    summary: DataValidation
+    attachments: tuple[Attachment, ...]
+    report: str
+
+
+class DataValidatorPort(Protocol):
+    """Checks raw rows and prepared features against the expectations in `domain/risk/expectations.py`."""
+
+    def validate(self, rows: Dataset, features: Dataset, run: str) -> ValidationReport:
+        """Check both; `run` names the report for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrackedRun:
+    """What a tracker keeps of a training.
+
+    Attributes:
+        key: tracking the same key again updates the same run.
+        files: plots and reports by file name.
+    """
+
+    experiment: str
+    key: str
+    parameters: Mapping[str, Any]
+    metrics: Mapping[str, float]
+    tags: Mapping[str, str]
+    files: tuple[Attachment, ...]
+
+
+class TrackerPort(Protocol):
+    """Experiment runs."""
+
+    def track(self, run: TrackedRun) -> str:
+        """Record the run, idempotent in its key, and return the tracker's run id."""

@@ -1,0 +1,1 @@
+"""VeritasVault's adapters, task adapters, composition root and console command."""

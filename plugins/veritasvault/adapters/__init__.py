@@ -1,0 +1,1 @@
+"""One file for each backend of a port; only the composition root names them."""

@@ -1,0 +1,1 @@
+"""Task adapters: references in, one call of the domain, references out."""
