@@ -26,7 +26,7 @@ def encode(value: Json) -> bytes:
         InvalidInput: for NaN, infinities, integers beyond 2**53 and values JSON does not have.
     """
     try:
-        return rfc8785.dumps(value)  # type: ignore[arg-type]
+        return rfc8785.dumps(value)
     except (rfc8785.CanonicalizationError, TypeError, ValueError, RecursionError) as error:
         raise InvalidInput("value", value, f"give plain JSON with finite numbers ({error})") from error
 

@@ -32,6 +32,17 @@ def as_model_name(field: str, value: object) -> str:
     return value
 
 
+def as_risk_tier(field: str, value: object) -> RiskTier:
+    """Return a risk tier.
+
+    Raises:
+        InvalidInput: unless the value is the integer 1, 2 or 3.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value not in (1, 2, 3):
+        raise InvalidInput(field, value, "give 1 (high), 2 (medium) or 3 (low)")
+    return RiskTier(value)
+
+
 @dataclass(frozen=True, slots=True)
 class ModelMetadata:
     """Name, purpose, owner, risk tier, framework, intended use and limitations of a model."""
@@ -48,10 +59,7 @@ class ModelMetadata:
         as_model_name("metadata.name", self.name)
         for field in ("purpose", "owner", "framework", "intended_use", "limitations"):
             as_text(f"metadata.{field}", getattr(self, field))
-        tier = self.risk_tier
-        if isinstance(tier, bool) or tier not in (1, 2, 3):
-            raise InvalidInput("metadata.risk_tier", tier, "give 1 (high), 2 (medium) or 3 (low)")
-        object.__setattr__(self, "risk_tier", RiskTier(tier))
+        object.__setattr__(self, "risk_tier", as_risk_tier("metadata.risk_tier", self.risk_tier))
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "risk_tier": int(self.risk_tier)}

@@ -28,7 +28,7 @@ class SourcePort(Protocol):
     """Reads raw market data."""
 
     def fetch(self, uri: str, destination: Path) -> Path:
-        """Copy the bytes behind a URI into `destination`, a directory, and return the file (.parquet or .csv).
+        """Copy what a URI names into the directory `destination` and return the file (.parquet or .csv).
 
         URIs: `sample://sp500`, a path or `file://`, `s3://bucket/key`, `snapshot:<sha256>`.
 

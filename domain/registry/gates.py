@@ -1,0 +1,218 @@
+"""Gates: pure judgements over the evidence of a candidate, each with its figures and a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+from domain.registry.errors import InvalidInput
+from domain.registry.evidence import Evidence, GateResult, Outcome
+from domain.registry.records import as_text
+
+
+class Gate(Protocol):
+    """One condition that a candidate has to meet."""
+
+    @property
+    def label(self) -> str:
+        """The gate's name in events and reports."""
+
+    def judge(self, evidence: Evidence) -> GateResult:
+        """Decide from the evidence alone; what the evidence lacks fails the gate."""
+
+
+def _number(field: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidInput(field, value, "give a number")
+    return float(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """A metric lies between `minimum` and `maximum`, where given."""
+
+    KIND: ClassVar[str] = "threshold"
+
+    metric: str
+    minimum: float | None = None
+    maximum: float | None = None
+
+    def __post_init__(self) -> None:
+        as_text("gates.metric", self.metric)
+        if self.minimum is None and self.maximum is None:
+            raise InvalidInput("gates.minimum", None, f"give a minimum or a maximum for {self.metric}")
+        for bound in ("minimum", "maximum"):
+            if getattr(self, bound) is not None:
+                object.__setattr__(self, bound, _number(f"gates.{bound}", getattr(self, bound)))
+
+    @property
+    def label(self) -> str:
+        return f"{self.metric} within bounds"
+
+    def judge(self, evidence: Evidence) -> GateResult:
+        value = evidence.metrics.get(self.metric)
+        if value is None:
+            return _missing(self.label, f"metric {self.metric}")
+        low, high = self.minimum, self.maximum
+        good = (low is None or value >= low) and (high is None or value <= high)
+        bounds = " and ".join(
+            [f"at least {low:g}"] * (low is not None) + [f"at most {high:g}"] * (high is not None)
+        )
+        figures = {self.metric: value, **({} if low is None else {"minimum": low})}
+        figures |= {} if high is None else {"maximum": high}
+        return _result(self.label, good, f"{self.metric} is {value:.4g}, has to be {bounds}", figures)
+
+
+@dataclass(frozen=True, slots=True)
+class BetterThanBaseline:
+    """A metric where less is better is below the baseline's by at least `margin`, a fraction of it."""
+
+    KIND: ClassVar[str] = "better_than_baseline"
+
+    metric: str
+    baseline: str
+    margin: float = 0.0
+
+    def __post_init__(self) -> None:
+        as_text("gates.metric", self.metric)
+        as_text("gates.baseline", self.baseline)
+        margin = _number("gates.margin", self.margin)
+        if not 0 <= margin < 1:
+            raise InvalidInput("gates.margin", margin, "give a fraction from 0 up to 1, such as 0.02")
+        object.__setattr__(self, "margin", margin)
+
+    @property
+    def label(self) -> str:
+        return f"{self.metric} better than {self.baseline}"
+
+    def judge(self, evidence: Evidence) -> GateResult:
+        value = evidence.metrics.get(self.metric)
+        baseline = evidence.baselines.get(self.baseline, {}).get(self.metric)
+        if value is None or baseline is None:
+            return _missing(self.label, f"metric {self.metric} of the candidate and of {self.baseline}")
+        limit = baseline * (1 - self.margin)
+        figures = {self.metric: value, self.baseline: baseline, "limit": limit}
+        reason = f"{self.metric} is {value:.4g}, has to be below {limit:.4g} ({self.baseline} {baseline:.4g}"
+        return _result(self.label, value < limit, f"{reason}, margin {self.margin:.0%})", figures)
+
+
+@dataclass(frozen=True, slots=True)
+class DataValidated:
+    """The data validation ran and met every expectation."""
+
+    KIND: ClassVar[str] = "data_validated"
+    label: ClassVar[str] = "data validated"
+
+    def judge(self, evidence: Evidence) -> GateResult:
+        validation = evidence.data_validation
+        if validation is None or not validation.checked:
+            return _missing(self.label, "a data validation")
+        figures = {"checked": float(validation.checked), "unmet": float(len(validation.failures))}
+        if validation.failures:
+            return _result(self.label, False, _listed("unmet", validation.failures), figures)
+        return _result(self.label, True, f"all {validation.checked} expectations met", figures)
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """At least the fraction `minimum` of the expected assets has forecasts."""
+
+    KIND: ClassVar[str] = "coverage"
+    label: ClassVar[str] = "coverage of assets"
+
+    minimum: float = 1.0
+
+    def __post_init__(self) -> None:
+        minimum = _number("gates.minimum", self.minimum)
+        if not 0 < minimum <= 1:
+            raise InvalidInput("gates.minimum", minimum, "give a fraction above 0, at most 1")
+        object.__setattr__(self, "minimum", minimum)
+
+    def judge(self, evidence: Evidence) -> GateResult:
+        expected = set(evidence.assets_expected)
+        if not expected:
+            return _missing(self.label, "the expected assets")
+        missing = sorted(expected - set(evidence.assets_covered))
+        share = 1 - len(missing) / len(expected)
+        figures = {"covered": float(len(expected) - len(missing)), "expected": float(len(expected))}
+        reason = (
+            f"{share:.0%} of {len(expected)} assets have forecasts, has to be at least {self.minimum:.0%}"
+        )
+        if missing:
+            reason += f"; missing {', '.join(missing[:10])}"
+        return _result(self.label, share >= self.minimum, reason, figures)
+
+
+@dataclass(frozen=True, slots=True)
+class NoLookAhead:
+    """Perturbing later rows changed no feature, and no fold's label window reaches its test period."""
+
+    KIND: ClassVar[str] = "no_look_ahead"
+    label: ClassVar[str] = "no look-ahead"
+
+    def judge(self, evidence: Evidence) -> GateResult:
+        found = evidence.look_ahead
+        if found is None or not found.probes or not found.folds:
+            return _missing(self.label, "a probe for look-ahead")
+        figures = {"probes": float(len(found.probes)), "folds": float(found.folds)}
+        if found.violations:
+            return _result(self.label, False, _listed("look-ahead found", found.violations), figures)
+        reason = f"{len(found.probes)} probes changed no earlier feature, {found.folds} folds are purged"
+        return _result(self.label, True, reason, figures)
+
+
+GATES: Mapping[str, Callable[..., Gate]] = {
+    gate.KIND: gate for gate in (Threshold, BetterThanBaseline, DataValidated, Coverage, NoLookAhead)
+}
+
+
+def judge_all(gates: Sequence[Gate], evidence: Evidence) -> tuple[GateResult, ...]:
+    """Every gate's result, in order; all are judged so that all reasons are known at once."""
+    return tuple(gate.judge(evidence) for gate in gates)
+
+
+def unevaluated(gates: Sequence[Gate]) -> tuple[GateResult, ...]:
+    """Results of a model trained elsewhere: no gate has looked at it yet."""
+    reason = "the model was trained elsewhere and is not evaluated yet"
+    labels = [gate.label for gate in gates] or ["evaluation"]
+    return tuple(GateResult(label, "unevaluated", reason) for label in labels)
+
+
+def gate_from_spec(index: int, value: object) -> Gate:
+    """Build a gate from a spec's table: `kind` and the gate's own settings.
+
+    Raises:
+        InvalidInput: naming the kind or setting that is unknown or wrong.
+    """
+    field = f"gates[{index}]"
+    if not isinstance(value, Mapping):
+        raise InvalidInput(field, value, 'give a table with a kind, such as kind = "coverage"')
+    settings: dict[str, Any] = dict(value)
+    kind = settings.pop("kind", None)
+    if kind not in GATES:
+        raise InvalidInput(f"{field}.kind", kind, f"use one of {', '.join(GATES)}")
+    return build_gate(field, GATES[kind], settings)
+
+
+def build_gate(field: str, gate: Callable[..., Gate], settings: Mapping[str, Any]) -> Gate:
+    """Call a gate's constructor with a spec's settings, turning misfits into sentences."""
+    try:
+        return gate(**settings)
+    except TypeError as error:
+        raise InvalidInput(field, dict(settings), f"give the gate's own settings ({error})") from error
+
+
+def _result(label: str, good: bool, reason: str, figures: Mapping[str, float]) -> GateResult:
+    outcome: Outcome = "passed" if good else "failed"
+    return GateResult(label, outcome, reason, figures)
+
+
+def _missing(label: str, what: str) -> GateResult:
+    return GateResult(label, "failed", f"the evidence has no figures for {what}")
+
+
+def _listed(what: str, sentences: Sequence[str], most: int = 5) -> str:
+    shown = "; ".join(sentences[:most])
+    more = f" and {len(sentences) - most} more" if len(sentences) > most else ""
+    return f"{what}: {shown}{more}"
