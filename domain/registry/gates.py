@@ -179,24 +179,12 @@ def unevaluated(gates: Sequence[Gate]) -> tuple[GateResult, ...]:
     return tuple(GateResult(label, "unevaluated", reason) for label in labels)
 
 
-def gate_from_spec(index: int, value: object) -> Gate:
-    """Build a gate from a spec's table: `kind` and the gate's own settings.
+def build_gate(field: str, gate: Callable[..., Gate], settings: Mapping[str, Any]) -> Gate:
+    """Build a gate from the settings of a specification.
 
     Raises:
-        InvalidInput: naming the kind or setting that is unknown or wrong.
+        InvalidInput: naming the setting that is missing, unknown or wrong.
     """
-    field = f"gates[{index}]"
-    if not isinstance(value, Mapping):
-        raise InvalidInput(field, value, 'give a table with a kind, such as kind = "coverage"')
-    settings: dict[str, Any] = dict(value)
-    kind = settings.pop("kind", None)
-    if kind not in GATES:
-        raise InvalidInput(f"{field}.kind", kind, f"use one of {', '.join(GATES)}")
-    return build_gate(field, GATES[kind], settings)
-
-
-def build_gate(field: str, gate: Callable[..., Gate], settings: Mapping[str, Any]) -> Gate:
-    """Call a gate's constructor with a spec's settings, turning misfits into sentences."""
     try:
         return gate(**settings)
     except TypeError as error:

@@ -1,0 +1,289 @@
+"""Registration: one training result gives one version, whatever fails, repeats or races."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from domain.registry.artifact import StagedArtifact
+from domain.registry.canonical import Digest, digest, encode
+from domain.registry.errors import GateFailed, IntegrityError, InvalidInput
+from domain.registry.events import (
+    DomainEvent,
+    ModelRegisteredEvent,
+    NotReproducedEvent,
+    Provenance,
+    RegistrationRefusedEvent,
+    as_provenance,
+    not_reproduced_key,
+    refused_key,
+    registered_key,
+    retrained_key,
+)
+from domain.registry.evidence import Attachment, AttachmentRef, Evidence, GateResult
+from domain.registry.gates import Gate, judge_all, unevaluated
+from domain.registry.ledger import Ledger, LedgerView
+from domain.registry.lineage import Lineage
+from domain.registry.manifest import Manifest, ModelId
+from domain.registry.metadata import ModelMetadata
+from domain.registry.ports import Clock, ModelRegistryPort
+from domain.registry.receipt import Receipt
+from domain.registry.records import as_text
+from domain.registry.security import SecurityService
+from domain.registry.staging import stage
+
+Outcome = Literal["registered", "recognised", "not_reproduced"]
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredModel:
+    """A version, and the proof that it is in the ledger.
+
+    Attributes:
+        outcome: 'registered' by this call, 'recognised' as one there was already, or 'not_reproduced' when
+            the recipe gave another artifact than this version's, which stays the recipe's version.
+    """
+
+    outcome: Outcome
+    event: ModelRegisteredEvent
+    index: int
+    receipt: Receipt
+
+    @property
+    def name(self) -> str:
+        return self.event.name
+
+    @property
+    def version(self) -> int:
+        return self.event.version
+
+    @property
+    def model_id(self) -> ModelId:
+        return self.event.model_id
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A candidate as `decide_registration` sees it: all that its event will say."""
+
+    manifest: Manifest
+    gates: tuple[GateResult, ...]
+    attachments: tuple[AttachmentRef, ...]
+    provenance: Provenance
+    retrain_reason: str | None
+    at: dt.datetime
+    keys: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        name, recipe, model_id = self.name, self.manifest.recipe, self.manifest.model_id
+        keys = [registered_key(name, recipe, model_id)]
+        if recipe is not None:
+            keys.append(retrained_key(name, recipe, model_id))
+        object.__setattr__(self, "keys", tuple(keys))
+
+    @property
+    def name(self) -> str:
+        return self.manifest.metadata.name
+
+    @property
+    def artifact_digest(self) -> Digest:
+        return self.manifest.artifact.digest
+
+
+def recognise(view: LedgerView, submission: Submission) -> ModelRegisteredEvent | None:
+    """The version that answers the submission, if the ledger has it; its artifact may be another."""
+    first, *retrained = (_registered(view, key) for key in submission.keys)
+    if first is None or first.artifact_digest == submission.artifact_digest:
+        return first
+    again = next((event for event in retrained if event is not None), None)
+    return again or (first if submission.retrain_reason is None else None)
+
+
+def decide_registration(view: LedgerView, submission: Submission) -> Sequence[DomainEvent]:
+    """Pure: the events that register the submission, given what the ledger holds."""
+    known = recognise(view, submission)
+    if known is not None:
+        return (
+            ()
+            if known.artifact_digest == submission.artifact_digest
+            else _not_reproduced(view, known, submission)
+        )
+    lineage = submission.manifest.lineage
+    differs = _registered(view, submission.keys[0]) is not None
+    return (
+        ModelRegisteredEvent(
+            name=submission.name,
+            version=view.next_version(submission.name),
+            model_id=submission.manifest.model_id,
+            recipe=submission.manifest.recipe,
+            as_of=None if lineage is None else lineage.as_of,
+            artifact_digest=submission.artifact_digest,
+            supersedes=None if lineage is None else view.newest_version(submission.name, lineage.as_of),
+            retrain_reason=submission.retrain_reason if differs else None,
+            gates=submission.gates,
+            attachments=submission.attachments,
+            provenance=submission.provenance,
+            at=submission.at,
+        ),
+    )
+
+
+def decide_refusal(view: LedgerView, submission: Submission, evidence: Digest) -> Sequence[DomainEvent]:
+    """Pure: the event that keeps a refusal with its reasons, once for the same evidence and gates."""
+    manifest = submission.manifest
+    if view.find(refused_key(manifest.model_id, evidence, submission.gates)) is not None:
+        return ()
+    return (
+        RegistrationRefusedEvent(
+            name=submission.name,
+            model_id=manifest.model_id,
+            recipe=manifest.recipe,
+            evidence=evidence,
+            gates=submission.gates,
+            provenance=submission.provenance,
+            at=submission.at,
+        ),
+    )
+
+
+class ModelRegistration:
+    """The one service that registers models; every pipeline task and every command comes through here.
+
+    The commit point is the ledger's append: a crash before it leaves an invisible object that a retry
+    adopts, a crash after it is found by the retry, which also signs what was left unsigned.
+    """
+
+    def __init__(
+        self,
+        model_repository: ModelRegistryPort,
+        security_service: SecurityService,
+        ledger: Ledger,
+        *,
+        staging: Path,
+        clock: Clock,
+    ) -> None:
+        """`staging` is a directory for private copies, best on the repository's own file system."""
+        self._repository = model_repository
+        self._security = security_service
+        self._ledger = ledger
+        self._staging = staging
+        self._clock = clock
+
+    def register_model(
+        self,
+        model_metadata: ModelMetadata,
+        model_artifact: Path,
+        *,
+        lineage: Lineage | None = None,
+        evidence: Evidence | None = None,
+        gates: Sequence[Gate] = (),
+        attachments: Sequence[Attachment] = (),
+        provenance: Provenance | None = None,
+        retrain_reason: str | None = None,
+    ) -> RegisteredModel:
+        """Register a file or directory, exactly once however often it is called.
+
+        Args:
+            lineage: None for a model trained elsewhere, which is recognised by its model id.
+            evidence: what the gates judge; None for a model trained elsewhere, whose gates stay unevaluated.
+            retrain_reason: registers the artifact although its recipe gave another one before.
+
+        Raises:
+            UnsafeArtifact: a file is of no allowed format; nothing is stored.
+            GateFailed: the refusal and its reasons are in the ledger; nothing is stored.
+            InvalidInput: the metadata, lineage or provenance is not usable.
+            IntegrityError: something else is stored under the model's keys.
+            Unavailable: storage or ledger cannot be used now, the same call may succeed later.
+        """
+        if retrain_reason is not None:
+            as_text("retrain_reason", retrain_reason)
+        if lineage is not None and evidence is None:
+            raise InvalidInput("evidence", None, "a model with a lineage is judged by its evidence, give it")
+        with stage(model_artifact, self._staging) as staged:
+            self._security.require_safe(staged)
+            kept = _with_evidence(attachments, evidence)
+            submission = Submission(
+                manifest=Manifest(model_metadata, lineage, staged.artifact),
+                gates=unevaluated(gates) if evidence is None else judge_all(gates, evidence),
+                attachments=tuple(_reference(attachment) for attachment in kept),
+                provenance=as_provenance(provenance or {}),
+                retrain_reason=retrain_reason,
+                at=self._clock.now(),
+            )
+            if recognise(self._ledger.view(), submission) is None:
+                self._require_gates(submission, evidence)
+                self._store(submission.manifest, staged, kept)
+        committed = self._ledger.commit(lambda view: decide_registration(view, submission))
+        return self._answer(submission, committed)
+
+    def _require_gates(self, submission: Submission, evidence: Evidence | None) -> None:
+        reasons = tuple(
+            f"{gate.gate}: {gate.reason}" for gate in submission.gates if gate.outcome == "failed"
+        )
+        if evidence is None or not reasons:
+            return
+        self._ledger.commit(lambda view: decide_refusal(view, submission, evidence.digest))
+        self._ledger.checkpoint()
+        raise GateFailed(submission.name, reasons)
+
+    def _store(self, manifest: Manifest, staged: StagedArtifact, attachments: Sequence[Attachment]) -> None:
+        self._repository.store_model(manifest.model_id, staged, manifest.to_bytes())
+        for attachment in attachments:
+            self._repository.attach(manifest.model_id, attachment.content)
+
+    def _answer(self, submission: Submission, committed: Sequence[DomainEvent]) -> RegisteredModel:
+        event = recognise(self._ledger.view(), submission)
+        if event is None:
+            raise IntegrityError(
+                f"ledger has lost the registration of {submission.name} that it had accepted"
+            )
+        entry = self._ledger.entry(event.key)
+        same = event.artifact_digest == submission.artifact_digest
+        fresh = any(isinstance(done, ModelRegisteredEvent) for done in committed)
+        outcome: Outcome = ("registered" if fresh else "recognised") if same else "not_reproduced"
+        return RegisteredModel(outcome, event, entry.index, self._ledger.receipt(entry.index))
+
+
+def _registered(view: LedgerView, key: str) -> ModelRegisteredEvent | None:
+    event = view.find(key)
+    if event is not None and not isinstance(event, ModelRegisteredEvent):
+        raise IntegrityError(f"ledger entry {key} is a {event.KIND}, not a registration")
+    return event
+
+
+def _not_reproduced(
+    view: LedgerView, known: ModelRegisteredEvent, submission: Submission
+) -> Sequence[NotReproducedEvent]:
+    recipe = submission.manifest.recipe
+    if recipe is None or view.find(not_reproduced_key(known.name, recipe, submission.artifact_digest)):
+        return ()
+    return (
+        NotReproducedEvent(
+            name=known.name,
+            version=known.version,
+            recipe=recipe,
+            first_artifact=known.artifact_digest,
+            other_artifact=submission.artifact_digest,
+            provenance=submission.provenance,
+            at=submission.at,
+        ),
+    )
+
+
+def _with_evidence(attachments: Sequence[Attachment], evidence: Evidence | None) -> tuple[Attachment, ...]:
+    names: Mapping[str, Attachment] = {attachment.name: attachment for attachment in attachments}
+    if len(names) != len(attachments):
+        raise InvalidInput("attachments", [a.name for a in attachments], "give each attachment its own name")
+    if evidence is None:
+        return tuple(attachments)
+    return (*attachments, Attachment("evidence.json", "application/json", encode(evidence.to_json())))
+
+
+def _reference(attachment: Attachment) -> AttachmentRef:
+
+    return AttachmentRef(
+        attachment.name, attachment.media_type, len(attachment.content), digest(attachment.content)
+    )

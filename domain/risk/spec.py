@@ -1,0 +1,160 @@
+"""The specification of a model: one TOML file that says what it is, sees, learns and has to prove."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from domain.registry.errors import InvalidInput
+from domain.registry.gates import GATES, Gate, build_gate
+from domain.registry.metadata import ModelMetadata
+from domain.registry.records import Fields, as_text
+from domain.risk.references import resolve
+
+_MODEL = ("name", "purpose", "owner", "risk_tier", "intended_use", "limitations")
+
+
+@dataclass(frozen=True, slots=True)
+class DataSpec:
+    """Where prices come from.
+
+    Attributes:
+        source: URI of the panel; may contain {as_of}.
+        calendar: name of a trading calendar of `exchange_calendars`, such as XNYS or 24/7.
+        assets: the assets to use; empty means all there are.
+        wait_hours: how long after the instant of a run its session's data may still arrive.
+    """
+
+    source: str
+    calendar: str
+    assets: tuple[str, ...] = ()
+    wait_hours: float = 6.0
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSpec:
+    """What learns: the trainer's name, its seed, and the parameters that differ from its defaults."""
+
+    trainer: str
+    seed: int = 0
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """A model's specification, validated.
+
+    Attributes:
+        model: the metadata that people write; the trainer adds the framework.
+        columns: features in the order the model takes them.
+        target: what is forecast.
+    """
+
+    model: Mapping[str, Any]
+    data: DataSpec
+    columns: tuple[str, ...]
+    target: str
+    training: TrainingSpec
+    gates: tuple[Gate, ...]
+
+    @property
+    def name(self) -> str:
+        return str(self.model["name"])
+
+    def metadata(self, framework: str) -> ModelMetadata:
+        """The metadata of a version trained with a framework."""
+        return ModelMetadata(**self.model, framework=framework)
+
+    @classmethod
+    def load(cls, path: Path) -> ModelSpec:
+        """Read and validate a specification file.
+
+        Raises:
+            InvalidInput: naming the file, table or setting that is missing, unknown or wrong.
+        """
+        try:
+            text = path.read_bytes().decode("utf-8")
+            tables = tomllib.loads(text)
+        except (OSError, ValueError) as error:
+            raise InvalidInput("spec", str(path), f"give a readable TOML file ({error})") from error
+        try:
+            return cls.parse(tables)
+        except InvalidInput as error:
+            raise InvalidInput(f"{path.name}: {error.field}", error.value, error.remedy) from error
+
+    @classmethod
+    def parse(cls, tables: object) -> ModelSpec:
+        """Validate the tables [model], [data], [features], [training] and [[gates]]."""
+        spec = Fields.of("spec", tables, ("model", "data", "features", "training", "gates"))
+        model = Fields.of("model", spec.values["model"], _MODEL)
+        features = Fields.of("features", spec.values["features"], ("columns", "target"))
+        gates = spec.items("gates")
+        if not gates:
+            raise InvalidInput(
+                "gates", [], "add at least one gate, nothing is registered without being judged"
+            )
+        parsed = cls(
+            model=dict(model.values),
+            data=_data(spec.values["data"]),
+            columns=_texts("features.columns", features.values["columns"], least=1),
+            target=features.text("target"),
+            training=_training(spec.values["training"]),
+            gates=tuple(_gate(f"gates[{index}]", table) for index, table in enumerate(gates)),
+        )
+        parsed.metadata("unknown until it is trained")
+        return parsed
+
+
+def _data(value: object) -> DataSpec:
+    settings = _known("data", value, DataSpec)
+    for name in ("source", "calendar"):
+        as_text(f"data.{name}", settings.get(name))
+    wait = settings.get("wait_hours", 6.0)
+    if isinstance(wait, bool) or not isinstance(wait, int | float) or not 0 <= wait <= 24 * 14:
+        raise InvalidInput("data.wait_hours", wait, "give hours from 0 to 336")
+    assets = _texts("data.assets", settings.get("assets", []))
+    return DataSpec(settings["source"], settings["calendar"], assets, float(wait))
+
+
+def _training(value: object) -> TrainingSpec:
+    settings = _known("training", value, TrainingSpec)
+    as_text("training.trainer", settings.get("trainer"))
+    seed = settings.get("seed", 0)
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
+        raise InvalidInput("training.seed", seed, "give a whole number from 0 to 4294967295")
+    parameters = settings.get("parameters", {})
+    if not isinstance(parameters, Mapping):
+        raise InvalidInput("training.parameters", parameters, "give a table of names and values")
+    return TrainingSpec(settings["trainer"], seed, dict(parameters))
+
+
+def _gate(field_name: str, table: object) -> Gate:
+    if not isinstance(table, Mapping):
+        raise InvalidInput(field_name, table, 'give a table with a kind, such as kind = "coverage"')
+    settings = {name: value for name, value in table.items() if name != "kind"}
+    factory = resolve(f"{field_name}.kind", table.get("kind"), GATES)
+    return build_gate(field_name, factory, settings)
+
+
+def _known(name: str, value: object, spec: type[DataSpec | TrainingSpec]) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise InvalidInput(name, value, "give a table")
+    known = tuple(spec.__slots__)
+    for setting in value:
+        if setting not in known:
+            raise InvalidInput(
+                f"{name}.{setting}", value[setting], f"no such setting, use {', '.join(known)}"
+            )
+    return value
+
+
+def _texts(name: str, value: object, least: int = 0) -> tuple[str, ...]:
+    if not isinstance(value, list) or len(value) < least:
+        raise InvalidInput(name, value, f"give a list of at least {least} names")
+    texts = tuple(as_text(name, item) for item in value)
+    if len(set(texts)) != len(texts):
+        raise InvalidInput(name, value, "name each only once")
+    return texts
