@@ -1,0 +1,306 @@
+"""The steps of a model's pipeline, from raw prices to a registered version; tasks only call them.
+
+Steps hand each other small references (paths and digests) and keep data in a workspace, content-addressed,
+so that a step that is retried, cleared or run twice finds or makes the same bytes.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from domain.registry.canonical import Digest, digest_of, encode
+from domain.registry.errors import NotFound
+from domain.registry.events import Provenance
+from domain.registry.evidence import Attachment, Evidence, LookAhead
+from domain.registry.lineage import Lineage
+from domain.registry.manifest import Manifest
+from domain.registry.ports import Clock
+from domain.registry.registration import ModelRegistration, RegisteredModel
+from domain.risk.as_of import fill_source, instant_of, resolve_session
+from domain.risk.spec import ModelSpec
+from domain.risk.workspace import Workspace, artifact_in, read_record, write_record
+
+if TYPE_CHECKING:
+    from domain.risk.dataset import Dataset
+    from domain.risk.evaluation import Evaluation
+    from domain.risk.ports import (
+        CalendarPort,
+        DataValidatorPort,
+        PrepEnginePort,
+        SnapshotPort,
+        SourcePort,
+        TrackedRun,
+        TrackerPort,
+        TrainerPort,
+    )
+
+
+class PipelineParts(Protocol):
+    """The adapters a pipeline works with; each is made when a step first needs it."""
+
+    @property
+    def clock(self) -> Clock: ...
+    @property
+    def workspace(self) -> Workspace: ...
+    @property
+    def calendar(self) -> CalendarPort: ...
+    @property
+    def source(self) -> SourcePort: ...
+    @property
+    def snapshots(self) -> SnapshotPort: ...
+    @property
+    def validator(self) -> DataValidatorPort: ...
+    @property
+    def tracker(self) -> TrackerPort: ...
+    @property
+    def registration(self) -> ModelRegistration: ...
+
+    def engine(self, name: str) -> PrepEnginePort: ...
+    def trainer(self, name: str) -> TrainerPort: ...
+    def plots(self, name: str, evaluation: Evaluation) -> tuple[Attachment, ...]: ...
+    def sources_digest(self) -> Digest: ...
+    def environment(self) -> Mapping[str, Any]:
+        """Interpreter and packages that computations depend on, by version."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """What a run is asked to do; None leaves the choice to the specification.
+
+    Attributes:
+        run: a label of the run for people, such as an Airflow run id.
+        run_after: the moment the run was due.
+        parameters: trainer parameters that differ from the specification's.
+    """
+
+    run: str
+    run_after: dt.datetime
+    logical_date: dt.datetime | None = None
+    as_of: str | None = None
+    source: str | None = None
+    assets: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Reference to the canonical rows a run may see."""
+
+    path: str
+    digest: str
+    session: str
+    source: str
+    snapshot: str
+    snapshot_id: str
+    assets: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """Reference to a feature set, and the rows it was made of."""
+
+    path: str
+    digest: str
+    engine: str
+    rows: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """Reference to the result of a data validation, and the report for people."""
+
+    path: str
+    report: str
+    unmet: int
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Reference to a trained candidate: its directory holds artifact, attachments and its record."""
+
+    path: str
+    recipe: str
+    model_id: str
+    tracked_as: str
+    engine: str
+    rows: dict[str, Any]
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+class ModelPipeline:
+    """One model's pipeline: its specification and the parts it works with."""
+
+    def __init__(self, spec: ModelSpec, parts: PipelineParts) -> None:
+        self._spec = spec
+        self._parts = parts
+
+    def ingest(self, request: RunRequest) -> Rows:
+        """Resolve the as-of session, keep a snapshot of the raw data and write the rows the run may see.
+
+        Raises:
+            DataNotArrived: the source ends before the session and may still grow.
+            InvalidInput: a request or data that cannot be used.
+        """
+        from domain.risk.rows import canonical_rows, require_session
+
+        spec, parts = self._spec.data, self._parts
+        instant = instant_of(request.as_of, request.logical_date, request.run_after, parts.clock.now())
+        session = resolve_session(parts.calendar, spec.calendar, instant)
+        uri = fill_source(request.source or spec.source, session)
+        assets = (request.assets if request.assets is not None else spec.assets) or None
+        with self._parts.workspace.scratch() as scratch:
+            raw = parts.source.fetch(uri, scratch)
+            snapshot = parts.snapshots.snapshot(raw)
+            rows = canonical_rows(raw, session, assets, scratch / "rows")
+            deadline = instant + dt.timedelta(hours=spec.wait_hours)
+            waits = parts.source.grows(uri) and parts.clock.now() < deadline
+            require_session(rows, session, may_arrive_until=deadline if waits else None)
+            home = self._parts.workspace.keep(rows.dataset.root, "rows", rows.dataset.digest)
+        return Rows(
+            path=str(home),
+            digest=rows.dataset.digest,
+            session=session.isoformat(),
+            source=uri,
+            snapshot=snapshot.sha256,
+            snapshot_id=snapshot.store_id,
+            assets=list(rows.assets),
+        )
+
+    def prepare(self, rows: Rows, engine: str) -> Features:
+        """Compute the feature set on an engine; every engine gives the same bytes."""
+        from domain.risk.features import feature_definition
+        from domain.risk.preparation import prepare
+
+        definition = feature_definition(self._spec.columns, self._spec.target)
+        with self._parts.workspace.scratch() as scratch, self._parts.engine(engine) as executor:
+            prepared = prepare(_open(rows), definition, executor, scratch / "features")
+            home = self._parts.workspace.keep(prepared.dataset.root, "features", prepared.dataset.digest)
+        return Features(str(home), prepared.dataset.digest, engine, asdict(rows))
+
+    def validate(self, features: Features, run: str) -> Validation:
+        """Check rows and features against the expectations; the gates judge what is found."""
+        report = self._parts.validator.validate(_open(Rows(**features.rows)), _open(features), run)
+        summary = {"checked": report.summary.checked, "failures": list(report.summary.failures)}
+        with self._parts.workspace.scratch() as scratch:
+            write_record(scratch, summary, report.attachments)
+            key = digest_of({"features": features.digest, "run": run, **summary})
+            home = self._parts.workspace.keep(scratch, "validations", key)
+        return Validation(str(home), report.report, len(report.summary.failures))
+
+    def train(self, features: Features, parameters: Mapping[str, Any]) -> Candidate:
+        """Evaluate out of sample, train on everything before the as-of date, and keep the candidate."""
+        from domain.risk.evaluation import TrainingSet, check_folds, walk_forward
+        from domain.risk.features import feature_definition
+        from domain.risk.look_ahead import probe
+
+        spec, parts, rows = self._spec, self._parts, Rows(**features.rows)
+        trainer = parts.trainer(spec.training.trainer)
+        chosen = {**spec.training.parameters, **parameters}
+        definition = feature_definition(spec.columns, spec.target)
+        dataset = _open(features)
+        training = TrainingSet.load(dataset, definition.columns, definition.target, rows.assets)
+        evaluation = walk_forward(training, trainer, chosen, spec.training.seed)
+        probes, leaks = probe(_open(rows), dataset, definition)
+        found = LookAhead(probes, len(evaluation.folds), (*leaks, *check_folds(evaluation.folds, training)))
+        environment = parts.environment()
+        lineage = Lineage(
+            data=Digest(rows.digest),
+            features=definition.digest,
+            sources=parts.sources_digest(),
+            environment=digest_of(environment),
+            parameters={"trainer": spec.training.trainer, **chosen},
+            seed=spec.training.seed,
+            as_of=dt.date.fromisoformat(rows.session),
+        )
+        with self._parts.workspace.scratch() as scratch:
+            artifact = scratch / "artifact"
+            artifact.mkdir()
+            trainer.train(*training.labelled(), chosen, spec.training.seed).save(artifact)
+            manifest = Manifest(spec.metadata(trainer.framework), lineage, artifact_in(artifact))
+            attachments = (
+                *parts.plots(spec.name, evaluation),
+                Attachment("environment.json", "application/json", encode(environment)),
+            )
+            evidence = evaluation.evidence(found)
+            tracked_as = parts.tracker.track(_tracked(manifest, evidence, attachments))
+            record = {
+                "framework": trainer.framework,
+                "lineage": lineage.to_json(),
+                "evidence": evidence.to_json(),
+            }
+            write_record(scratch, record, attachments)
+            key = digest_of({"model_id": manifest.model_id, "evidence": evidence.digest})
+            home = self._parts.workspace.keep(scratch, "candidates", key)
+        return Candidate(
+            path=str(home),
+            recipe=lineage.recipe,
+            model_id=manifest.model_id,
+            tracked_as=tracked_as,
+            engine=features.engine,
+            rows=features.rows,
+            metrics=dict(evidence.metrics),
+        )
+
+    def register(
+        self, candidate: Candidate, validation: Validation, provenance: Provenance
+    ) -> RegisteredModel:
+        """Judge the candidate by the specification's gates and register it.
+
+        Raises:
+            GateFailed: with the reasons; the refusal is in the ledger.
+        """
+        record, attachments = read_record(Path(candidate.path))
+        checked, reports = read_record(Path(validation.path))
+        evidence = Evidence.from_json({**record["evidence"], "data_validation": checked})
+        rows = Rows(**candidate.rows)
+        return self._parts.registration.register_model(
+            self._spec.metadata(record["framework"]),
+            Path(candidate.path) / "artifact",
+            lineage=Lineage.from_json(record["lineage"]),
+            evidence=evidence,
+            gates=self._spec.gates,
+            attachments=(*attachments, *reports),
+            provenance={
+                **provenance,
+                "engine": candidate.engine,
+                "source": rows.source,
+                "snapshot": rows.snapshot,
+                "snapshot_id": rows.snapshot_id,
+                "tracked_as": candidate.tracked_as,
+                "report": validation.report,
+            },
+        )
+
+
+def _open(reference: Rows | Features) -> Dataset:
+    from domain.risk.dataset import Dataset
+
+    dataset = Dataset.open(Path(reference.path))
+    if dataset.digest != reference.digest:
+        raise NotFound(
+            f"dataset {reference.path} is not the one the run made: clear the task that prepares it"
+        )
+    return dataset
+
+
+def _tracked(manifest: Manifest, evidence: Evidence, attachments: tuple[Attachment, ...]) -> TrackedRun:
+    from domain.risk.ports import TrackedRun
+
+    lineage = manifest.lineage
+    assert lineage is not None
+    baselines = {
+        f"{baseline}.{name}": value
+        for baseline, metrics in evidence.baselines.items()
+        for name, value in metrics.items()
+    }
+    return TrackedRun(
+        experiment=manifest.metadata.name,
+        key=lineage.recipe,
+        parameters={**lineage.parameters, "seed": lineage.seed, "as_of": lineage.as_of.isoformat()},
+        metrics={**evidence.metrics, **baselines},
+        tags={"veritas.model_id": manifest.model_id, "veritas.recipe": lineage.recipe},
+        files=attachments,
+    )

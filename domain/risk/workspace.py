@@ -1,0 +1,90 @@
+"""The workspace: where the steps of a run leave data for each other, each thing at its content's address."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from domain.registry.artifact import Artifact, ArtifactFile
+from domain.registry.canonical import Digest, digest, encode
+from domain.registry.errors import NotFound, Unavailable
+from domain.registry.evidence import Attachment
+
+_RECORD = "record.json"
+_ATTACHMENTS = "attachments"
+
+
+class Workspace:
+    """A directory that all tasks of a run can reach; it may be emptied when no run is under way."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A new directory that is gone afterwards, unless it was kept."""
+        try:
+            self._root.mkdir(parents=True, exist_ok=True)
+            path = Path(tempfile.mkdtemp(prefix=".scratch-", dir=self._root))
+        except OSError as error:
+            raise Unavailable(
+                f"workspace {self._root} cannot be written ({error.strerror}): mend it"
+            ) from error
+        try:
+            yield path
+        except OSError as error:
+            raise Unavailable(f"workspace {self._root} failed ({error}): free space or mend it") from error
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+
+    def keep(self, made: Path, kind: str, key: Digest) -> Path:
+        """Move a finished directory to its address; whoever was first there made the same content."""
+        home = self._root / kind / key
+        home.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            made.rename(home)
+        except OSError:
+            if not home.is_dir():
+                raise
+        return home
+
+
+def write_record(directory: Path, record: Mapping[str, Any], attachments: Sequence[Attachment]) -> None:
+    """Write a step's result: plain JSON, and attachments beside it."""
+    folder = directory / _ATTACHMENTS
+    folder.mkdir()
+    for attachment in attachments:
+        (folder / attachment.name).write_bytes(attachment.content)
+    listed = [{"name": item.name, "media_type": item.media_type} for item in attachments]
+    (directory / _RECORD).write_bytes(encode({**record, "attachments": listed}))
+
+
+def read_record(directory: Path) -> tuple[Mapping[str, Any], tuple[Attachment, ...]]:
+    """Read what `write_record` wrote.
+
+    Raises:
+        NotFound: the workspace was emptied in between.
+    """
+    try:
+        record = json.loads((directory / _RECORD).read_bytes())
+        attachments = tuple(
+            Attachment(
+                item["name"], item["media_type"], (directory / _ATTACHMENTS / item["name"]).read_bytes()
+            )
+            for item in record.pop("attachments")
+        )
+    except OSError as error:
+        raise NotFound(f"{directory} is gone from the workspace: clear the task that made it") from error
+    return record, attachments
+
+
+def artifact_in(directory: Path) -> Artifact:
+    """Sizes and digests of the files below a directory."""
+    paths = [path for path in directory.rglob("*") if path.is_file()]
+    contents = {path.relative_to(directory).as_posix(): path.read_bytes() for path in paths}
+    return Artifact(tuple(ArtifactFile(name, len(data), digest(data)) for name, data in contents.items()))

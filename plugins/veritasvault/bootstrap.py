@@ -1,0 +1,248 @@
+"""The composition root: the one place that reads configuration and names concrete adapters.
+
+Every part is made when it is first asked for, and its module is imported then, so that a command or a
+task pays for what it uses alone.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import getpass
+import platform
+import socket
+import subprocess
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from domain.registry.errors import InvalidInput
+from veritasvault.settings import Settings, project_root
+
+if TYPE_CHECKING:
+    from domain.registry.audit import Audit
+    from domain.registry.canonical import Digest
+    from domain.registry.catalog import ModelCatalog
+    from domain.registry.evidence import Attachment
+    from domain.registry.ledger import Ledger
+    from domain.registry.ports import ModelRegistryPort
+    from domain.registry.registration import ModelRegistration
+    from domain.risk.evaluation import Evaluation
+    from domain.risk.pipeline import ModelPipeline
+    from domain.risk.ports import (
+        CalendarPort,
+        DataValidatorPort,
+        PrepEnginePort,
+        SnapshotPort,
+        SourcePort,
+        TrackerPort,
+        TrainerPort,
+    )
+    from domain.risk.workspace import Workspace
+
+ENGINES = ("dask", "spark", "inline")
+COMPUTE_PACKAGES = ("numpy", "onnx", "polars", "pyarrow", "scikit-learn", "scipy", "skl2onnx", "skops")
+"""Packages whose versions can change a dataset's or an artifact's bytes."""
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> dt.datetime:
+        return dt.datetime.now(dt.UTC)
+
+
+class Application:
+    """All parts of the system, wired by the settings."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.clock = SystemClock()
+
+    # The registry
+
+    @cached_property
+    def registry(self) -> ModelRegistryPort:
+        parts = urlsplit(self.settings.registry)
+        if parts.scheme == "s3":
+            from veritasvault.adapters.s3_registry import S3ModelRegistryAdapter
+
+            return S3ModelRegistryAdapter(
+                parts.netloc,
+                prefix=parts.path.strip("/"),
+                endpoint_url=self.settings.s3_endpoint,
+                aws_connection=self.settings.aws_connection,
+            )
+        from veritasvault.adapters.filesystem_registry import FilesystemModelRegistry
+
+        return FilesystemModelRegistry(Path(unquote(parts.path)))
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        from domain.registry.ledger import Ledger
+        from veritasvault.adapters.local_signer import LocalSigner
+        from veritasvault.adapters.sql_ledger import SqlLedger
+
+        return Ledger(SqlLedger(self.settings.ledger), LocalSigner(self.settings.keys))
+
+    @cached_property
+    def catalog(self) -> ModelCatalog:
+        from domain.registry.catalog import ModelCatalog
+
+        return ModelCatalog(self.registry, self.ledger)
+
+    @cached_property
+    def audit(self) -> Audit:
+        from domain.registry.audit import Audit
+
+        return Audit(self.registry, self.ledger, self.catalog)
+
+    @cached_property
+    def registration(self) -> ModelRegistration:
+        from domain.registry.registration import ModelRegistration
+        from domain.registry.security import SecurityService
+        from veritasvault.adapters.format_scanner import FormatScanner
+
+        return ModelRegistration(
+            self.registry,
+            SecurityService(FormatScanner()),
+            self.ledger,
+            staging=self.staging,
+            clock=self.clock,
+        )
+
+    @property
+    def staging(self) -> Path:
+        """Beside a file system registry, so that staged files are linked and not copied again."""
+        parts = urlsplit(self.settings.registry)
+        if parts.scheme == "file":
+            return Path(unquote(parts.path)) / ".staging"
+        return self.settings.home / "staging"
+
+    # The pipelines
+
+    def pipeline(self, spec: Path) -> ModelPipeline:
+        """The pipeline of a specification file."""
+        from domain.risk.pipeline import ModelPipeline
+        from domain.risk.spec import ModelSpec
+
+        return ModelPipeline(ModelSpec.load(spec), self)
+
+    @cached_property
+    def workspace(self) -> Workspace:
+        from domain.risk.workspace import Workspace
+
+        return Workspace(self.settings.workspace)
+
+    @cached_property
+    def calendar(self) -> CalendarPort:
+        from veritasvault.adapters.exchange_calendar import ExchangeCalendar
+
+        return ExchangeCalendar()
+
+    @cached_property
+    def snapshots(self) -> SnapshotPort:
+        from veritasvault.adapters.dvc_snapshot import DvcSnapshots
+
+        return DvcSnapshots(self.settings.snapshots, self.settings.snapshots_remote)
+
+    @cached_property
+    def source(self) -> SourcePort:
+        from veritasvault.adapters.uri_source import UriSource
+
+        return UriSource(
+            self.snapshots,
+            endpoint_url=self.settings.s3_endpoint,
+            aws_connection=self.settings.aws_connection,
+        )
+
+    @cached_property
+    def validator(self) -> DataValidatorPort:
+        from veritasvault.adapters.gx_validator import GxValidator
+
+        return GxValidator(self.settings.reports)
+
+    @cached_property
+    def tracker(self) -> TrackerPort:
+        from veritasvault.adapters.mlflow_tracker import MlflowTracker
+
+        return MlflowTracker(self.settings.tracking, self.settings.home / "mlflow-artifacts")
+
+    def engine(self, name: str) -> PrepEnginePort:
+        """A prep engine by name.
+
+        Raises:
+            InvalidInput: no such engine.
+        """
+        if name == "dask":
+            from veritasvault.adapters.dask_prep import DaskPrepEngine
+
+            return DaskPrepEngine(self.settings.dask)
+        if name == "spark":
+            from veritasvault.adapters.spark_prep import SparkPrepEngine
+
+            return SparkPrepEngine(self.settings.spark)
+        if name == "inline":
+            from veritasvault.adapters.inline_prep import InlinePrepEngine
+
+            return InlinePrepEngine()
+        raise InvalidInput("engine", name, f"use one of {', '.join(ENGINES)}")
+
+    def trainer(self, name: str) -> TrainerPort:
+        from veritasvault.adapters.sklearn_trainer import trainer
+
+        return trainer(name)
+
+    def plots(self, name: str, evaluation: Evaluation) -> tuple[Attachment, ...]:
+        from veritasvault.adapters.matplotlib_plots import plots
+
+        return plots(name, evaluation)
+
+    # Where results come from
+
+    def sources_digest(self) -> Digest:
+        """Digest of the sources that decide a training's result: the risk domain and the trainers."""
+        import domain.risk as risk
+        from domain.registry.canonical import digest, digest_of
+
+        root = Path(risk.__file__).parent
+        adapters = Path(__file__).parent / "adapters"
+        files = {f"risk/{path.relative_to(root).as_posix()}": path for path in sorted(root.rglob("*.py"))}
+        for name in ("sklearn_trainer.py", "onnx_export.py", "canonical_skops.py"):
+            files[f"adapters/{name}"] = adapters / name
+        return digest_of({name: digest(path.read_bytes()) for name, path in files.items()})
+
+    def environment(self) -> Mapping[str, Any]:
+        """Interpreter, processor and packages that decide a training's bits, by version."""
+        from importlib.metadata import version
+
+        major, minor, _ = platform.python_version_tuple()
+        return {
+            "python": f"{platform.python_implementation()} {major}.{minor}",
+            "machine": platform.machine(),
+            "packages": {name: version(name) for name in COMPUTE_PACKAGES},
+        }
+
+    def provenance(self) -> dict[str, str]:
+        """Who and what runs this process: person, host, and version of the code."""
+        return {"actor": getpass.getuser(), "host": socket.gethostname(), "code": self._code_version()}
+
+    def _code_version(self) -> str:
+        if self.settings.code_version:
+            return self.settings.code_version
+        root = project_root()
+        if root is None:
+            return "unknown"
+        asked = subprocess.run(
+            ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return asked.stdout.strip() or "unknown"
+
+
+def bootstrap(environment: Mapping[str, str] | None = None) -> Application:
+    """Wire the system from `VERITAS_*` variables; nothing is opened or written yet."""
+    return Application(Settings.read(environment))
