@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         SourcePort,
         TrackedRun,
         TrackerPort,
+        TrainerParameter,
         TrainerPort,
     )
 
@@ -72,12 +73,9 @@ class RunRequest:
     """What a run is asked to do; None leaves the choice to the specification.
 
     Attributes:
-        run: a label of the run for people, such as an Airflow run id.
         run_after: the moment the run was due.
-        parameters: trainer parameters that differ from the specification's.
     """
 
-    run: str
     run_after: dt.datetime
     logical_date: dt.datetime | None = None
     as_of: str | None = None
@@ -136,6 +134,11 @@ class ModelPipeline:
     def __init__(self, spec: ModelSpec, parts: PipelineParts) -> None:
         self._spec = spec
         self._parts = parts
+
+    @property
+    def parameters(self) -> Mapping[str, TrainerParameter]:
+        """What a run may set of its trainer."""
+        return self._parts.trainer(self._spec.training.trainer).parameters()
 
     def ingest(self, request: RunRequest) -> Rows:
         """Resolve the as-of session, keep a snapshot of the raw data and write the rows the run may see.

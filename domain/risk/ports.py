@@ -10,18 +10,21 @@ import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, Self, TypeVar
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 from domain.registry.canonical import Digest
 from domain.registry.evidence import Attachment, DataValidation
-from domain.risk.dataset import Dataset
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from domain.risk.dataset import Dataset
+
+    Floats = NDArray[np.float64]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Floats = NDArray[np.float64]
 
 
 class SourcePort(Protocol):

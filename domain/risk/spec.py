@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -44,6 +45,20 @@ class TrainingSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class ScheduleSpec:
+    """When runs are due.
+
+    Attributes:
+        every: a cron expression or preset such as @daily.
+        start, end: first and last day of scheduled runs and backfills, in UTC; no end when None.
+    """
+
+    every: str
+    start: dt.date
+    end: dt.date | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ModelSpec:
     """A model's specification, validated.
 
@@ -54,6 +69,7 @@ class ModelSpec:
     """
 
     model: Mapping[str, Any]
+    schedule: ScheduleSpec
     data: DataSpec
     columns: tuple[str, ...]
     target: str
@@ -87,8 +103,8 @@ class ModelSpec:
 
     @classmethod
     def parse(cls, tables: object) -> ModelSpec:
-        """Validate the tables [model], [data], [features], [training] and [[gates]]."""
-        spec = Fields.of("spec", tables, ("model", "data", "features", "training", "gates"))
+        """Validate the tables [model], [schedule], [data], [features], [training] and the list gates."""
+        spec = Fields.of("spec", tables, ("model", "schedule", "data", "features", "training", "gates"))
         model = Fields.of("model", spec.values["model"], _MODEL)
         features = Fields.of("features", spec.values["features"], ("columns", "target"))
         gates = spec.items("gates")
@@ -98,6 +114,7 @@ class ModelSpec:
             )
         parsed = cls(
             model=dict(model.values),
+            schedule=_schedule(spec.values["schedule"]),
             data=_data(spec.values["data"]),
             columns=_texts("features.columns", features.values["columns"], least=1),
             target=features.text("target"),
@@ -117,6 +134,18 @@ def _data(value: object) -> DataSpec:
         raise InvalidInput("data.wait_hours", wait, "give hours from 0 to 336")
     assets = _texts("data.assets", settings.get("assets", []))
     return DataSpec(settings["source"], settings["calendar"], assets, float(wait))
+
+
+def _schedule(value: object) -> ScheduleSpec:
+    settings = _known("schedule", value, ScheduleSpec)
+    every = as_text("schedule.every", settings.get("every"))
+    start, end = settings.get("start"), settings.get("end")
+    for name, day in (("start", start), ("end", end)):
+        if type(day) is not dt.date and not (name == "end" and day is None):
+            raise InvalidInput(f"schedule.{name}", day, "give a date as YYYY-MM-DD, without quotes")
+    if end is not None and end < start:
+        raise InvalidInput("schedule.end", str(end), f"give a date not before the start, {start}")
+    return ScheduleSpec(every, start, end)
 
 
 def _training(value: object) -> TrainingSpec:
@@ -139,7 +168,7 @@ def _gate(field_name: str, table: object) -> Gate:
     return build_gate(field_name, factory, settings)
 
 
-def _known(name: str, value: object, spec: type[DataSpec | TrainingSpec]) -> Mapping[str, Any]:
+def _known(name: str, value: object, spec: type[DataSpec | ScheduleSpec | TrainingSpec]) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise InvalidInput(name, value, "give a table")
     known = tuple(spec.__slots__)

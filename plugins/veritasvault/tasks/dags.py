@@ -1,0 +1,122 @@
+"""Turns a function that composes steps, and a specification, into an Airflow DAG with a form."""
+
+from __future__ import annotations
+
+import datetime as dt
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from domain.risk.spec import ModelSpec
+from veritasvault.bootstrap import ENGINES, bootstrap
+
+if TYPE_CHECKING:
+    from airflow.sdk import DAG, Param
+
+
+def model_pipeline(spec_file: str) -> Callable[[Callable[[str], Any]], DAG]:
+    """Decorate a function that calls steps with the path of its specification.
+
+    Args:
+        spec_file: TOML file beside the DAG file; gives the DAG its id, schedule, form and documentation.
+
+    Raises:
+        InvalidInput: the specification cannot be used; Airflow shows the sentence as an import error.
+    """
+
+    def decorate(compose: Callable[[str], Any]) -> DAG:
+        from airflow.sdk import dag
+
+        path = Path(inspect.getfile(compose)).with_name(spec_file)
+        spec = ModelSpec.load(path)
+        application = bootstrap()
+
+        @dag(
+            dag_id=spec.name,
+            description=spec.model["purpose"],
+            doc_md=f"{inspect.getdoc(compose) or spec.model['purpose']}\n\n{_card(spec)}",
+            params=form(spec),
+            schedule=spec.schedule.every,
+            start_date=_midnight(spec.schedule.start),
+            end_date=spec.schedule.end and _midnight(spec.schedule.end),
+            catchup=False,
+            default_args={
+                "owner": spec.model["owner"],
+                "retries": 3,
+                "retry_delay": dt.timedelta(seconds=application.settings.retry_seconds),
+            },
+            tags=["model", f"tier-{int(spec.model['risk_tier'])}"],
+        )
+        def pipeline() -> None:
+            compose(str(path))
+
+        return pipeline()
+
+    return decorate
+
+
+def form(spec: ModelSpec) -> dict[str, Param]:
+    """The trigger form: as-of date, engine, source, assets and the trainer's parameters."""
+    from airflow.sdk import Param
+
+    fields = {
+        "as_of": Param(
+            None,
+            type=["null", "string"],
+            format="date",
+            title="As-of date",
+            description="The run sees nothing after this day. Empty: the run's logical date, or now.",
+        ),
+        "engine": Param(
+            ENGINES[0],
+            type="string",
+            enum=list(ENGINES),
+            title="Engine",
+            description="What distributes the data preparation. Every engine gives the same bytes.",
+        ),
+        "source": Param(
+            spec.data.source,
+            type="string",
+            minLength=1,
+            title="Source",
+            description="URI of the prices (asset, date, close) as Parquet or CSV: sample://sp500, a path, "
+            "s3://bucket/key or snapshot:SHA256. {as_of} stands for the resolved session.",
+        ),
+        "assets": Param(
+            list(spec.data.assets) or None,
+            type=["null", "array"],
+            items={"type": "string"},
+            title="Assets",
+            description="One name a line. Empty: all assets of the source.",
+        ),
+    }
+    for name, parameter in bootstrap().trainer(spec.training.trainer).parameters().items():
+        default = spec.training.parameters.get(name, parameter.default)
+        limits = {"minimum": parameter.minimum, "maximum": parameter.maximum}
+        fields[name] = Param(
+            default,
+            type=_TYPES[type(parameter.default)],
+            title=name,
+            description=parameter.help,
+            section="Trainer",
+            **{limit: value for limit, value in limits.items() if value is not None},
+            **({"enum": list(parameter.choices)} if parameter.choices else {}),
+        )
+    return fields
+
+
+def _midnight(day: dt.date) -> dt.datetime:
+    return dt.datetime.combine(day, dt.time(), dt.UTC)
+
+
+_TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}
+
+
+def _card(spec: ModelSpec) -> str:
+    model = spec.model
+    gates = ", ".join(gate.label for gate in spec.gates)
+    return (
+        f"**Intended use.** {model['intended_use']}\n\n**Limitations.** {model['limitations']}\n\n"
+        f"**Features.** {', '.join(spec.columns)}\n\n**Target.** {spec.target}\n\n**Gates.** {gates}"
+    )
