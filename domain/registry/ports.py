@@ -146,15 +146,23 @@ class LedgerPort(Protocol):
         """Entries start up to stop (or the end), in order."""
 
     def nodes(self, wanted: Sequence[tuple[int, int]]) -> dict[tuple[int, int], bytes]:
-        """Stored subtree hashes by (level, index); missing ones are left out."""
+        """Stored subtree hashes by (level, index), leaf hashes at level 0; missing ones are left out."""
 
     def all_nodes(self) -> Iterator[Node]:
         """Every stored subtree hash above the leaves, by level and index; for verification."""
 
     def versions(
-        self, name: str | None = None, *, before: int | None = None, limit: int | None = None
+        self,
+        name: str | None = None,
+        *,
+        as_of: dt.date | None = None,
+        before: int | None = None,
+        limit: int | None = None,
     ) -> Iterator[VersionRow]:
-        """Projected versions, of one name or all, newest entry first; `before` an entry's index."""
+        """Projected versions of one name or all, of one as-of date or all, newest entry first.
+
+        `before` is an entry's index: only versions registered by earlier entries.
+        """
 
     def version(self, name: str, version: int) -> VersionRow | None: ...
 
@@ -172,6 +180,10 @@ class LedgerPort(Protocol):
         """All checkpoints in the order of sizes."""
 
     def last_checkpoint(self) -> StoredCheckpoint | None: ...
+
+    def self_check(self) -> Iterator[str]:
+        """What the store's own check of its files finds wrong, such as an index that disagrees with its
+        table, one sentence each; for verification."""
 
 
 @dataclass(frozen=True, slots=True)

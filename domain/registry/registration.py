@@ -18,14 +18,12 @@ from domain.registry.events import (
     Provenance,
     RegistrationRefusedEvent,
     as_provenance,
-    not_reproduced_key,
-    refused_key,
     registered_key,
     retrained_key,
 )
 from domain.registry.evidence import Attachment, AttachmentRef, Evidence, GateResult
 from domain.registry.gates import Gate, judge_all, unevaluated
-from domain.registry.ledger import Ledger, LedgerView
+from domain.registry.ledger import Ledger, LedgerView, Recorded
 from domain.registry.lineage import Lineage
 from domain.registry.manifest import Manifest, ModelId
 from domain.registry.metadata import ModelMetadata
@@ -93,12 +91,20 @@ class Submission:
         return self.manifest.artifact.digest
 
 
-def recognise(view: LedgerView, submission: Submission) -> ModelRegisteredEvent | None:
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A registration in the ledger, and its place there."""
+
+    index: int
+    event: ModelRegisteredEvent
+
+
+def recognise(view: LedgerView, submission: Submission) -> Registered | None:
     """The version that answers the submission, if the ledger has it; its artifact may be another."""
     first, *retrained = (_registered(view, key) for key in submission.keys)
-    if first is None or first.artifact_digest == submission.artifact_digest:
+    if first is None or first.event.artifact_digest == submission.artifact_digest:
         return first
-    again = next((event for event in retrained if event is not None), None)
+    again = next((other for other in retrained if other is not None), None)
     return again or (first if submission.retrain_reason is None else None)
 
 
@@ -106,11 +112,8 @@ def decide_registration(view: LedgerView, submission: Submission) -> Sequence[Do
     """Pure: the events that register the submission, given what the ledger holds."""
     known = recognise(view, submission)
     if known is not None:
-        return (
-            ()
-            if known.artifact_digest == submission.artifact_digest
-            else _not_reproduced(view, known, submission)
-        )
+        same = known.event.artifact_digest == submission.artifact_digest
+        return () if same else _not_reproduced(known.event, submission)
     lineage = submission.manifest.lineage
     differs = _registered(view, submission.keys[0]) is not None
     return (
@@ -121,7 +124,7 @@ def decide_registration(view: LedgerView, submission: Submission) -> Sequence[Do
             recipe=submission.manifest.recipe,
             as_of=None if lineage is None else lineage.as_of,
             artifact_digest=submission.artifact_digest,
-            supersedes=None if lineage is None else view.newest_version(submission.name, lineage.as_of),
+            supersedes=_superseded(view, submission),
             retrain_reason=submission.retrain_reason if differs else None,
             gates=submission.gates,
             attachments=submission.attachments,
@@ -131,16 +134,13 @@ def decide_registration(view: LedgerView, submission: Submission) -> Sequence[Do
     )
 
 
-def decide_refusal(view: LedgerView, submission: Submission, evidence: Digest) -> Sequence[DomainEvent]:
-    """Pure: the event that keeps a refusal with its reasons, once for the same evidence and gates."""
-    manifest = submission.manifest
-    if view.find(refused_key(manifest.model_id, evidence, submission.gates)) is not None:
-        return ()
+def decide_refusal(submission: Submission, evidence: Digest) -> Sequence[DomainEvent]:
+    """Pure: the event that keeps a refusal with its reasons; the ledger has it once for the same evidence."""
     return (
         RegistrationRefusedEvent(
             name=submission.name,
-            model_id=manifest.model_id,
-            recipe=manifest.recipe,
+            model_id=submission.manifest.model_id,
+            recipe=submission.manifest.recipe,
             evidence=evidence,
             gates=submission.gates,
             provenance=submission.provenance,
@@ -225,7 +225,7 @@ class ModelRegistration:
         )
         if evidence is None or not reasons:
             return
-        self._ledger.commit(lambda view: decide_refusal(view, submission, evidence.digest))
+        self._ledger.commit(lambda _: decide_refusal(submission, evidence.digest))
         self._ledger.checkpoint()
         raise GateFailed(submission.name, reasons)
 
@@ -234,37 +234,43 @@ class ModelRegistration:
         for attachment in attachments:
             self._repository.attach(manifest.model_id, attachment.content)
 
-    def _answer(self, submission: Submission, committed: Sequence[DomainEvent]) -> RegisteredModel:
-        event = recognise(self._ledger.view(), submission)
-        if event is None:
-            raise IntegrityError(
-                f"ledger has lost the registration of {submission.name} that it had accepted"
-            )
-        entry = self._ledger.entry(event.key)
-        same = event.artifact_digest == submission.artifact_digest
-        fresh = any(isinstance(done, ModelRegisteredEvent) for done in committed)
+    def _answer(self, submission: Submission, committed: Sequence[Recorded]) -> RegisteredModel:
+        known = recognise(self._ledger.view(), submission)
+        if known is None:
+            raise IntegrityError(f"the ledger has lost the registration of {submission.name} it had accepted")
+        same = known.event.artifact_digest == submission.artifact_digest
+        fresh = any(done.appended and done.index == known.index for done in committed)
         outcome: Outcome = ("registered" if fresh else "recognised") if same else "not_reproduced"
-        return RegisteredModel(outcome, event, entry.index, self._ledger.receipt(entry.index))
+        return RegisteredModel(outcome, known.event, known.index, self._ledger.receipt(known.index))
 
 
-def _registered(view: LedgerView, key: str) -> ModelRegisteredEvent | None:
-    event = view.find(key)
-    if event is not None and not isinstance(event, ModelRegisteredEvent):
-        raise IntegrityError(f"ledger entry {key} is a {event.KIND}, not a registration")
-    return event
+def _registered(view: LedgerView, key: str) -> Registered | None:
+    found = view.recorded(key)
+    if found is None:
+        return None
+    if not isinstance(found.event, ModelRegisteredEvent):
+        raise IntegrityError(
+            f"ledger entry {found.index} is a {found.event.KIND}, its key says a registration"
+        )
+    return Registered(found.index, found.event)
 
 
-def _not_reproduced(
-    view: LedgerView, known: ModelRegisteredEvent, submission: Submission
-) -> Sequence[NotReproducedEvent]:
-    recipe = submission.manifest.recipe
-    if recipe is None or view.find(not_reproduced_key(known.name, recipe, submission.artifact_digest)):
+def _superseded(view: LedgerView, submission: Submission) -> int | None:
+    """The newest version of the same name and as-of date, which this one corrects."""
+    lineage = submission.manifest.lineage
+    if lineage is None:
+        return None
+    return next((row.version for row in view.versions(submission.name, as_of=lineage.as_of, limit=1)), None)
+
+
+def _not_reproduced(known: ModelRegisteredEvent, submission: Submission) -> Sequence[NotReproducedEvent]:
+    if known.recipe is None:
         return ()
     return (
         NotReproducedEvent(
             name=known.name,
             version=known.version,
-            recipe=recipe,
+            recipe=known.recipe,
             first_artifact=known.artifact_digest,
             other_artifact=submission.artifact_digest,
             provenance=submission.provenance,
