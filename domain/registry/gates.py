@@ -56,12 +56,12 @@ class Threshold:
             return _missing(self.label, f"metric {self.metric}")
         low, high = self.minimum, self.maximum
         good = (low is None or value >= low) and (high is None or value <= high)
-        bounds = " and ".join(
-            [f"at least {low:g}"] * (low is not None) + [f"at most {high:g}"] * (high is not None)
-        )
-        figures = {self.metric: value, **({} if low is None else {"minimum": low})}
-        figures |= {} if high is None else {"maximum": high}
-        return _result(self.label, good, f"{self.metric} is {value:.4g}, has to be {bounds}", figures)
+        bounds = {"at least": low, "at most": high}
+        limits = " and ".join(f"{words} {bound:g}" for words, bound in bounds.items() if bound is not None)
+        figures = {self.metric: value} | {
+            name: bound for name, bound in (("minimum", low), ("maximum", high)) if bound is not None
+        }
+        return _result(self.label, good, f"{self.metric} is {value:.4g}, has to be {limits}", figures)
 
 
 @dataclass(frozen=True, slots=True)

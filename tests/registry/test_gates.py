@@ -1,0 +1,107 @@
+"""Gates judge evidence; what the evidence lacks fails."""
+
+from __future__ import annotations
+
+import pytest
+
+from domain.registry.errors import InvalidInput
+from domain.registry.evidence import DataValidation, Evidence, LookAhead
+from domain.registry.gates import (
+    GATES,
+    BetterThanBaseline,
+    Coverage,
+    DataValidated,
+    Gate,
+    NoLookAhead,
+    Threshold,
+    build_gate,
+    judge_all,
+    unevaluated,
+)
+
+GOOD = Evidence(
+    metrics={"qlike": 0.54, "rmse": 0.16},
+    baselines={"ewma": {"qlike": 0.586}},
+    assets_expected=("A", "B"),
+    assets_covered=("A", "B"),
+    data_validation=DataValidation(12),
+    look_ahead=LookAhead(("2020-01-02",), 8),
+)
+ALL: list[Gate] = [
+    Threshold("qlike", maximum=1.0),
+    Threshold("rmse", minimum=0.0, maximum=0.4),
+    BetterThanBaseline("qlike", "ewma", 0.02),
+    DataValidated(),
+    Coverage(),
+    NoLookAhead(),
+]
+
+
+def test_good_evidence_passes_every_gate() -> None:
+    """Each kind of gate passes on evidence that meets it."""
+    assert [result.outcome for result in judge_all(ALL, GOOD)] == ["passed"] * len(ALL)
+
+
+def test_no_evidence_fails_every_gate() -> None:
+    """Nothing passes because nothing was measured."""
+    assert [result.outcome for result in judge_all(ALL, Evidence())] == ["failed"] * len(ALL)
+
+
+@pytest.mark.parametrize(
+    ("gate", "evidence", "reason"),
+    [
+        (Threshold("qlike", maximum=0.5), GOOD, "qlike is 0.54, has to be at most 0.5"),
+        (Threshold("qlike", minimum=0.6), GOOD, "qlike is 0.54, has to be at least 0.6"),
+        (BetterThanBaseline("qlike", "ewma", 0.1), GOOD, "has to be below 0.5274"),
+        (
+            BetterThanBaseline("qlike", "garch"),
+            GOOD,
+            "no figures for metric qlike of the candidate and of garch",
+        ),
+        (
+            DataValidated(),
+            Evidence(data_validation=DataValidation(3, ("close of A is null",))),
+            "close of A is null",
+        ),
+        (Coverage(), Evidence(assets_expected=("A", "B"), assets_covered=("A",)), "missing B"),
+        (NoLookAhead(), Evidence(look_ahead=LookAhead(("2020-01-02",), 8, ("rv_5 of A",))), "rv_5 of A"),
+        (NoLookAhead(), Evidence(look_ahead=LookAhead((), 8)), "no figures for a probe"),
+        (NoLookAhead(), Evidence(look_ahead=LookAhead(("2020-01-02",), 0)), "no figures for a probe"),
+        (DataValidated(), Evidence(data_validation=DataValidation(0)), "no figures for a data validation"),
+    ],
+)
+def test_a_failed_gate_says_why(gate: Gate, evidence: Evidence, reason: str) -> None:
+    """A refusal's sentence has the figure, the limit or the thing that is missing."""
+    result = gate.judge(evidence)
+    assert result.outcome == "failed"
+    assert reason in result.reason
+
+
+def test_equal_to_the_baseline_is_not_better() -> None:
+    """A candidate has to beat its baseline, a tie is not enough."""
+    evidence = Evidence(metrics={"qlike": 0.5}, baselines={"ewma": {"qlike": 0.5}})
+    assert BetterThanBaseline("qlike", "ewma").judge(evidence).outcome == "failed"
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "field"),
+    [
+        ("threshold", {"metric": "qlike"}, "gates.minimum"),
+        ("threshold", {"metric": "qlike", "maximum": "low"}, "gates.maximum"),
+        ("better_than_baseline", {"metric": "qlike", "baseline": "ewma", "margin": 1.5}, "gates.margin"),
+        ("better_than_baseline", {"metric": "qlike"}, "gates[0]"),
+        ("coverage", {"minimum": 0}, "gates.minimum"),
+        ("coverage", {"most": 1}, "gates[0]"),
+    ],
+)
+def test_a_wrong_setting_is_named(kind: str, settings: dict[str, object], field: str) -> None:
+    """A gate that cannot be built names the setting."""
+    with pytest.raises(InvalidInput) as caught:
+        build_gate("gates[0]", GATES[kind], settings)
+    assert caught.value.field == field
+
+
+def test_models_from_outside_are_unevaluated() -> None:
+    """No gate passes and none fails before it has looked."""
+    assert {result.outcome for result in unevaluated(ALL)} == {"unevaluated"}
+    assert {result.outcome for result in unevaluated([])} == {"unevaluated"}
