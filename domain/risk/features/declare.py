@@ -1,0 +1,123 @@
+"""How a feature or a target is declared, and how its name in a spec is looked up."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import TypeVar
+
+import numpy as np
+
+from domain.registry.errors import InvalidInput
+from domain.risk.features.panel import Panel
+from domain.risk.features.windows import Floats
+
+Kernel = Callable[[Panel], Floats]
+LIBRARY = "domain.risk.features.library"
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """A pure function on one partition: (n,) values from the rows of a panel.
+
+    Attributes:
+        rows: rows of an asset, the last one included, that a value is made of; earlier rows are dropped.
+        of_market: computed on the market's mean log return of each date, and looked up by date.
+        module: where the kernel is written; its bytes are part of a definition's digest.
+    """
+
+    name: str
+    rows: int
+    of_market: bool
+    module: str
+    kernel: Kernel
+
+    def __call__(self, panel: Panel) -> Floats:
+        """Values of shape (n,); those of rows with position < rows - 1 mean nothing.
+
+        Raises:
+            InvalidInput: the kernel returned another shape.
+        """
+        return _checked(self.name, self.kernel(panel), panel)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a model forecasts: a kernel over the `horizon` rows that follow a row.
+
+    The kernel looks back like a feature's; its value at row t + horizon becomes the target of row t. It may
+    use the last `horizon` returns only, so that the label window is the rows t + 1 to t + horizon.
+    """
+
+    name: str
+    horizon: int
+    module: str
+    kernel: Kernel
+
+    def __call__(self, panel: Panel) -> Floats:
+        """Values of shape (n,); NaN in each asset's last `horizon` rows, whose window is not complete."""
+        values = _checked(self.name, self.kernel(panel), panel)
+        ahead = np.full_like(values, np.nan)
+        ahead[: -self.horizon] = values[self.horizon :]
+        ahead[panel.remaining < self.horizon] = np.nan
+        return ahead
+
+
+Declared = TypeVar("Declared", Feature, Target)
+
+
+def feature(rows: int, *, of_market: bool = False) -> Callable[[Kernel], Feature]:
+    """Declare a kernel as a feature under the function's name."""
+
+    def declared(kernel: Kernel) -> Feature:
+        _at_least_one(f"{kernel.__module__}:{kernel.__name__}.rows", rows)
+        return Feature(kernel.__name__, rows, of_market, kernel.__module__, kernel)
+
+    return declared
+
+
+def target(horizon: int) -> Callable[[Kernel], Target]:
+    """Declare a kernel as a target, `horizon` rows ahead, under the function's name."""
+
+    def declared(kernel: Kernel) -> Target:
+        _at_least_one(f"{kernel.__module__}:{kernel.__name__}.horizon", horizon)
+        return Target(kernel.__name__, horizon, kernel.__module__, kernel)
+
+    return declared
+
+
+@cache
+def find(field: str, reference: str, kind: type[Declared]) -> Declared:
+    """Look up a name of the library, or `package.module:function` for one's own.
+
+    Raises:
+        InvalidInput: nothing of that kind is declared there; names what can be used.
+    """
+    path, _, name = reference.rpartition(":")
+    remedy = f"use {', '.join(names(kind))}, or package.module:function of your own"
+    try:
+        found = getattr(importlib.import_module(path or LIBRARY), name, None)
+    except Exception as error:  # a module of the user's own may raise anything
+        raise InvalidInput(field, reference, f"{remedy} ({error})") from error
+    if not isinstance(found, kind):
+        raise InvalidInput(field, reference, f"{remedy}, declared with @{kind.__name__.lower()}")
+    return found
+
+
+def names(kind: type[Feature] | type[Target]) -> list[str]:
+    """The names of the library's features or targets."""
+    return [name for name, value in vars(importlib.import_module(LIBRARY)).items() if isinstance(value, kind)]
+
+
+def _checked(name: str, values: Floats, panel: Panel) -> Floats:
+    shape = getattr(values, "shape", None)
+    if shape != panel.date.shape:
+        raise InvalidInput(f"features.{name}", shape, f"its kernel must return {panel.date.shape}")
+    return values
+
+
+def _at_least_one(field: str, number: int) -> None:
+    if number < 1:
+        raise InvalidInput(field, number, "give a whole number of at least 1")

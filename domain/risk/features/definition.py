@@ -1,0 +1,128 @@
+"""What a feature set is made of: its columns, their code, and one digest over both."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+import pyarrow as pa
+
+from domain.registry.canonical import Digest, digest, digest_of
+from domain.registry.errors import InvalidInput
+from domain.risk.features.declare import Feature, Target, find
+
+FORMAT = 1
+"""Version of the feature set's layout; raise it when the same definition gives other bytes."""
+
+_KEYS = (("asset", pa.string()), ("date", pa.date32()))
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureDefinition:
+    """References of features, in order, and of the target; small and picklable, so tasks carry it.
+
+    Attributes:
+        columns: names of the library, or `package.module:function`.
+        target: the same for the target.
+        digest: covers both, the bytes of the code that computes them, and the format.
+    """
+
+    columns: tuple[str, ...]
+    target: str
+    digest: Digest
+
+    @property
+    def features(self) -> tuple[Feature, ...]:
+        return tuple(find("features.columns", column, Feature) for column in self.columns)
+
+    @property
+    def label(self) -> Target:
+        label: Target = find("features.target", self.target, Target)
+        return label
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The features' column names, in order."""
+        return tuple(feature.name for feature in self.features)
+
+    @property
+    def market_features(self) -> tuple[Feature, ...]:
+        """The cross-sectional ones; they need a first pass over all parts."""
+        return tuple(feature for feature in self.features if feature.of_market)
+
+    @property
+    def schema(self) -> pa.Schema:
+        """asset, date, features in order, target; the target alone may be null."""
+        values = [(name, pa.float64()) for name in (*self.names, self.label.name)]
+        return pa.schema([*_KEYS, *values])
+
+    @property
+    def window(self) -> int:
+        """Rows of an asset that the longest feature needs, the row itself included."""
+        return max(feature.rows for feature in self.features)
+
+    @property
+    def horizon(self) -> int:
+        """Rows after a row that its target is made of."""
+        return self.label.horizon
+
+    def require_same_code(self) -> None:
+        """Check, in a worker, that the code installed here is what the digest was made from.
+
+        Raises:
+            InvalidInput: it is another; the worker has to be restarted on the same version.
+        """
+        if _digest(self.columns, self.target) != self.digest:
+            raise InvalidInput(
+                "features.digest",
+                self.digest,
+                "the code installed here is another; restart the workers with the project's same version",
+            )
+
+
+def feature_definition(columns: Sequence[str], target: str) -> FeatureDefinition:
+    """Define a feature set by the references of its features and of its target.
+
+    Raises:
+        InvalidInput: no columns, one that cannot be found, or two of the same name.
+    """
+    if not columns:
+        raise InvalidInput("features.columns", list(columns), "name at least one feature")
+    definition = FeatureDefinition(tuple(columns), target, Digest(""))
+    taken = {"asset", "date"}
+    for name in (*definition.names, definition.label.name):
+        if name in taken:
+            raise InvalidInput("features.columns", name, "give each column another name")
+        taken.add(name)
+    return replace(definition, digest=_digest(definition.columns, definition.target))
+
+
+@cache
+def _digest(columns: tuple[str, ...], target: str) -> Digest:
+    """Read once per process: code that is already imported does not change with its file."""
+    declared = [find("features.columns", column, Feature) for column in columns]
+    label = find("features.target", target, Target)
+    modules = {item.module for item in (*declared, label)}
+    return digest_of(
+        {
+            "format": FORMAT,
+            "columns": list(columns),
+            "target": target,
+            "code": {name: digest(path.read_bytes()) for name, path in sorted(_sources(modules).items())},
+        }
+    )
+
+
+def _sources(modules: set[str]) -> dict[str, Path]:
+    """The files whose code decides the values: this package, its drivers, the features' own modules."""
+    here = Path(__file__).parent
+    files = [*here.glob("*.py"), here.parent / "preparation.py", here.parent / "dataset.py"]
+    sources = {path.relative_to(here.parent).as_posix(): path for path in files}
+    for module in modules:
+        path = Path(importlib.import_module(module).__file__ or "")
+        if path.parent != here:
+            sources[module] = path
+    return sources
