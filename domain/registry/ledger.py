@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from random import SystemRandom
 
 from domain.registry.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
@@ -18,8 +16,8 @@ from domain.registry.errors import (
     NotVerified,
     Unavailable,
 )
-from domain.registry.events import DomainEvent, ModelRegisteredEvent, event_from_bytes, event_to_bytes
-from domain.registry.manifest import ModelId
+from domain.registry.events import DomainEvent, event_to_bytes
+from domain.registry.ledger_view import LedgerView, Recorded, project, recorded
 from domain.registry.merkle import (
     Frontier,
     consistency_proof,
@@ -40,55 +38,7 @@ _SIGNING_RACES = 20
 _RANDOM = SystemRandom()
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """An event and its place in the ledger.
-
-    Attributes:
-        appended: whether the `commit` that returned it wrote it; False wherever it is only read.
-    """
-
-    index: int
-    event: DomainEvent
-    appended: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class LedgerView:
-    """The ledger as it was at `size` entries: later ones are hidden, so all reads agree with each other."""
-
-    port: LedgerPort
-    size: int
-
-    def recorded(self, key: str) -> Recorded | None:
-        """The event with this dedupe key, with its place. Raises IntegrityError if it was changed."""
-        entry = self.port.find(key)
-        return None if entry is None or entry.index >= self.size else recorded(entry)
-
-    def find(self, key: str) -> DomainEvent | None:
-        found = self.recorded(key)
-        return None if found is None else found.event
-
-    def versions(
-        self, name: str | None = None, *, as_of: dt.date | None = None, limit: int | None = None
-    ) -> Iterator[VersionRow]:
-        """Versions of one name or all, of one as-of date or all, newest first."""
-        return self.port.versions(name, as_of=as_of, before=self.size, limit=limit)
-
-    def version(self, name: str, version: int) -> VersionRow | None:
-        return self._seen(self.port.version(name, version))
-
-    def by_model_id(self, model_id: ModelId) -> VersionRow | None:
-        return self._seen(self.port.by_model_id(model_id))
-
-    def next_version(self, name: str) -> int:
-        """The number that the next registration under this name gets."""
-        newest = next(self.versions(name, limit=1), None)
-        return 1 if newest is None else newest.version + 1
-
-    def _seen(self, row: VersionRow | None) -> VersionRow | None:
-        return None if row is None or row.index >= self.size else row
-
+__all__ = ["Decide", "Ledger", "LedgerView", "Recorded", "project", "recorded"]
 
 Decide = Callable[[LedgerView], Sequence[DomainEvent]]
 """A pure function from what the ledger holds to the events that should follow; it may be called again."""
@@ -108,8 +58,8 @@ class Ledger:
         random: Callable[[], float] = _RANDOM.random,
     ) -> None:
         """`deadline` is how many seconds a commit goes on losing races before it gives up."""
-        self._port = port
-        self._signer = signer
+        self.port = port
+        self.signer = signer
         self._deadline = deadline
         self._clock = clock
         self._sleep = sleep
@@ -117,15 +67,57 @@ class Ledger:
 
     def view(self) -> LedgerView:
         """The ledger as it is now."""
-        return LedgerView(self._port, self._port.size())
+        return LedgerView(self.port, self.port.size())
 
     def find(self, key: str) -> Recorded | None:
         """The event with this dedupe key. Raises IntegrityError if it was changed."""
         return self.view().recorded(key)
 
-    def events(self, start: int = 0, stop: int | None = None) -> Iterator[Recorded]:
-        """Events from index start up to stop (or the end). Raises IntegrityError for a changed one."""
-        return (recorded(entry) for entry in self._port.read(start, stop))
+    def events(
+        self, start: int = 0, stop: int | None = None, *, skip_unreadable: bool = False
+    ) -> Iterator[tuple[int, DomainEvent]]:
+        """Index and event of the entries from start up to stop (or the end), in order.
+
+        Raises:
+            IntegrityError: an entry was changed, unless `skip_unreadable`, which verification uses because
+                it has named the entry already.
+        """
+        end = self.port.size() if stop is None else stop
+        while start < end:
+            try:
+                for entry in self.port.read(start, end):
+                    start = entry.index
+                    yield start, recorded(entry).event
+                    start += 1
+                return
+            except IntegrityError:
+                if not skip_unreadable:
+                    raise
+                start += 1
+
+    def event_at(self, index: int) -> DomainEvent:
+        """The event of one entry. Raises NotFound, or IntegrityError if it was changed."""
+        return recorded(self._entry(index)).event
+
+    def pending(self) -> int:
+        """How many entries stand behind the last checkpoint, so that no signature vouches for them yet."""
+        last = self.port.last_checkpoint()
+        return self.port.size() - (0 if last is None else last.size)
+
+    def verify_entry(self, index: int) -> None:
+        """Check one entry: its bytes, its row in the projection, and its proof if it is signed already.
+
+        Raises:
+            NotFound: there is no such entry.
+            IntegrityError: something about it was changed.
+        """
+        entry = self._entry(index)
+        row = project(recorded(entry).event, index)
+        if row is not None and self.port.version(row.name, row.version) != row:
+            raise IntegrityError(f"versions row of ledger entry {index}: it is not what the entry says")
+        last = self.port.last_checkpoint()
+        if last is not None and last.size > index:
+            self._proved(entry, last)
 
     def commit(self, decide: Decide) -> tuple[Recorded, ...]:
         """Append what `decide` wants, all of it in one step, each dedupe key once.
@@ -152,7 +144,7 @@ class Ledger:
             if batch.entries:
                 mine.update(entry.data for entry in batch.entries)
                 try:
-                    self._port.append(view.size, batch)
+                    self.port.append(view.size, batch)
                 except LedgerConflict as conflict:
                     races += 1
                     self._pause(races, end, conflict)
@@ -175,17 +167,17 @@ class Ledger:
             Unavailable: ledger or signer cannot be used now.
         """
         for _ in range(_SIGNING_RACES):
-            last = self._port.last_checkpoint()
+            last = self.port.last_checkpoint()
             # Read after the checkpoint: the ledger only grows, so an honest one is at least as long.
-            size = self._port.size()
+            size = self.port.size()
             if last is not None:
                 self._require_continuation(last, size)
                 if last.size == size:
                     return last
-            head = Checkpoint(self._port.origin(), size, root_of(size, self._port.nodes))
-            signed = StoredCheckpoint(size, sign_checkpoint(head, self._signer))
+            head = Checkpoint(self.port.origin(), size, root_of(size, self.port.nodes))
+            signed = StoredCheckpoint(size, sign_checkpoint(head, self.signer))
             try:
-                self._port.add_checkpoint(signed)
+                self.port.add_checkpoint(signed)
             except LedgerConflict:
                 continue
             return signed
@@ -199,26 +191,34 @@ class Ledger:
             IntegrityError: the stored tree or checkpoint does not prove the entry.
             Unavailable: ledger or signer cannot be used now.
         """
-        entry = next(self._port.read(index, index + 1), None) if index >= 0 else None
-        if entry is None:
-            raise NotFound(f"ledger entry {index} does not exist: the ledger has {self._port.size()} entries")
-        last = self._port.last_checkpoint()
+        entry = self._entry(index)
+        last = self.port.last_checkpoint()
         if last is None or last.size <= index:
             last = self.checkpoint()
-        head = self._open(last)
-        proof = inclusion_proof(index, head.size, self._port.nodes)
-        receipt = Receipt(index, entry.data, proof, last.note)
+        return self._proved(entry, last)
+
+    def _entry(self, index: int) -> Entry:
+        entry = next(self.port.read(index, index + 1), None) if index >= 0 else None
+        if entry is None:
+            raise NotFound(f"ledger entry {index} does not exist: the ledger has {self.port.size()} entries")
+        return entry
+
+    def _proved(self, entry: Entry, stored: StoredCheckpoint) -> Receipt:
+        """The receipt under a checkpoint that covers the entry. Raises IntegrityError if it does not hold."""
+        head = self._open(stored)
+        proof = inclusion_proof(entry.index, head.size, self.port.nodes)
+        receipt = Receipt(entry.index, entry.data, proof, stored.note)
         try:
-            verify_receipt(receipt, self._signer.public_keys(), self._signer.verify)
+            verify_receipt(receipt, self.signer.public_keys(), self.signer.verify)
         except NotVerified as error:
-            raise IntegrityError(f"ledger entry {index} cannot be proved: {error}") from error
+            raise IntegrityError(f"ledger entry {entry.index}: it cannot be proved, {error}") from error
         return receipt
 
     def _batch(self, view: LedgerView, events: Sequence[DomainEvent]) -> Batch:
         """Everything that one append writes, as `Batch` documents it."""
         if not events:
             return Batch((), (), ())
-        frontier = Frontier.of(view.size, self._port.nodes)
+        frontier = Frontier.of(view.size, self.port.nodes)
         entries: list[Entry] = []
         nodes: list[Node] = []
         versions: list[VersionRow] = []
@@ -237,7 +237,7 @@ class Ledger:
         """Whether an append whose reply was lost was committed after all. Raises `error` if nobody knows."""
         for attempt in range(1, _LOOK_UPS + 1):
             try:
-                found = [self._port.find(entry.key) for entry in batch.entries]
+                found = [self.port.find(entry.key) for entry in batch.entries]
             except Unavailable:
                 self._sleep(self._random() * _longest(attempt))
                 continue
@@ -258,7 +258,7 @@ class Ledger:
     def _require_continuation(self, last: StoredCheckpoint, size: int) -> None:
         """Prove, with O(log n) hashes, that the ledger still begins with its last checkpoint's entries."""
         head = self._open(last)
-        nodes = self._port.nodes
+        nodes = self.port.nodes
         try:
             if size < head.size:
                 raise NotVerified(f"it has only {size} entries")
@@ -272,40 +272,14 @@ class Ledger:
 
     def _open(self, stored: StoredCheckpoint) -> Checkpoint:
         try:
-            head = open_checkpoint(stored.note, self._signer.public_keys(), self._signer.verify)
+            head = open_checkpoint(stored.note, self.signer.public_keys(), self.signer.verify)
         except NotVerified as error:
             raise IntegrityError(f"checkpoint of size {stored.size}: {error}") from error
-        if (head.origin, head.size) != (self._port.origin(), stored.size):
+        if (head.origin, head.size) != (self.port.origin(), stored.size):
             raise IntegrityError(
                 f"checkpoint of size {stored.size}: it is the checkpoint of size {head.size} of {head.origin}"
             )
         return head
-
-
-def project(event: DomainEvent, index: int) -> VersionRow | None:
-    """The row that an event adds to the projection of versions; None if it adds none."""
-    if not isinstance(event, ModelRegisteredEvent):
-        return None
-    return VersionRow(
-        event.name,
-        event.version,
-        event.model_id,
-        event.recipe,
-        event.as_of,
-        event.artifact_digest,
-        index,
-    )
-
-
-def recorded(entry: Entry, *, appended: bool = False) -> Recorded:
-    """The event of an entry, checked against the entry's leaf hash and key. Raises IntegrityError."""
-    what = f"ledger entry {entry.index}"
-    if leaf_hash(entry.data) != entry.leaf_hash:
-        raise IntegrityError(f"{what}: its bytes do not have its leaf hash")
-    event = event_from_bytes(entry.data, what)
-    if event.key != entry.key:
-        raise IntegrityError(f"{what}: it is filed under the key {entry.key!r}, its event has {event.key!r}")
-    return Recorded(entry.index, event, appended)
 
 
 def _already_there(view: LedgerView, events: Sequence[DomainEvent], mine: set[bytes]) -> dict[str, Recorded]:

@@ -10,7 +10,7 @@ from domain.registry.canonical import digest
 from domain.registry.checkpoint import Checkpoint, open_checkpoint
 from domain.registry.errors import DomainException, IntegrityError, NotVerified
 from domain.registry.events import event_from_bytes
-from domain.registry.ledger import project
+from domain.registry.ledger_view import project
 from domain.registry.merkle import HASH_SIZE, Frontier, leaf_hash, node_hash, root_of
 from domain.registry.ports import Entry, LedgerPort, Node, SignerPort, VersionRow
 from domain.registry.receipt import Proven, Receipt, verify_receipt
@@ -27,12 +27,30 @@ class Problem:
         return f"{self.object}: {self.reason}"
 
 
-def verify_ledger(port: LedgerPort, signer: SignerPort) -> list[Problem]:
-    """Recompute all of the ledger: entries, keys, tree, projection, checkpoints. Empty means verified.
+@dataclass(frozen=True, slots=True)
+class LedgerReport:
+    """What a verification of the ledger found.
+
+    Attributes:
+        problems: empty if the ledger is what it should be.
+        entries: how many entries there are.
+        pending: how many of them stand behind the last checkpoint; no signature vouches for these.
+    """
+
+    problems: tuple[Problem, ...]
+    entries: int
+    pending: int
+
+    @property
+    def verified(self) -> bool:
+        return not self.problems
+
+
+def verify_ledger(port: LedgerPort, signer: SignerPort) -> LedgerReport:
+    """Recompute all of the ledger: entries, keys, tree, projection, checkpoints.
 
     Entries are read as a stream; kept are one hash of 32 bytes for each leaf and each version. Entries
-    appended while this runs are left to the next verification. Entries behind the last checkpoint are
-    checked against the tree, but no signature vouches for them: see `pending_entries`.
+    appended while this runs are left to the next verification.
 
     Raises:
         Unavailable: the ledger cannot be read now.
@@ -40,13 +58,7 @@ def verify_ledger(port: LedgerPort, signer: SignerPort) -> list[Problem]:
     try:
         return _LedgerVerification(port, signer).run()
     except IntegrityError as error:
-        return [_problem_of(error, "ledger")]
-
-
-def pending_entries(port: LedgerPort) -> int:
-    """How many entries stand behind the last checkpoint."""
-    last = port.last_checkpoint()
-    return port.size() - (0 if last is None else last.size)
+        return LedgerReport((_problem_of(error, "ledger"),), 0, 0)
 
 
 def verify_receipt_against(port: LedgerPort, signer: SignerPort, receipt: Receipt) -> Proven:
@@ -119,9 +131,10 @@ class _LedgerVerification:
         self._leaves = _Level()
         self._rows: dict[int, str] = {}
         self._newest: dict[str, int] = {}
+        self._signed_size = 0
         self._signed = self._good_checkpoints()
 
-    def run(self) -> list[Problem]:
+    def run(self) -> LedgerReport:
         for part, check in (
             ("ledger entries", self._check_entries),
             ("ledger checkpoints", self._check_other_checkpoints),
@@ -133,7 +146,9 @@ class _LedgerVerification:
                 check()
             except IntegrityError as error:
                 self._problems.append(_problem_of(error, part))
-        return self._problems
+        return LedgerReport(
+            tuple(self._problems), self._size, self._size - min(self._signed_size, self._size)
+        )
 
     def _report(self, what: str, reason: str) -> None:
         self._problems.append(Problem(what, reason))
@@ -196,6 +211,7 @@ class _LedgerVerification:
             elif head.size != stored.size:
                 self._report(what, f"it is signed for the size {head.size}")
             else:
+                self._signed_size = head.size
                 yield head
 
     def _check_other_checkpoints(self) -> None:

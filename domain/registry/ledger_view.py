@@ -1,0 +1,89 @@
+"""Reading the ledger: events with their places, and a view that later appends do not change."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from domain.registry.errors import IntegrityError
+from domain.registry.events import DomainEvent, ModelRegisteredEvent, event_from_bytes
+from domain.registry.manifest import ModelId
+from domain.registry.merkle import leaf_hash
+from domain.registry.ports import Entry, LedgerPort, VersionRow
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """An event and its place in the ledger.
+
+    Attributes:
+        appended: whether the `commit` that returned it wrote it; False wherever it is only read.
+    """
+
+    index: int
+    event: DomainEvent
+    appended: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerView:
+    """The ledger as it was at `size` entries: later ones are hidden, so all reads agree with each other."""
+
+    port: LedgerPort
+    size: int
+
+    def recorded(self, key: str) -> Recorded | None:
+        """The event with this dedupe key, with its place. Raises IntegrityError if it was changed."""
+        entry = self.port.find(key)
+        return None if entry is None or entry.index >= self.size else recorded(entry)
+
+    def find(self, key: str) -> DomainEvent | None:
+        found = self.recorded(key)
+        return None if found is None else found.event
+
+    def versions(
+        self, name: str | None = None, *, as_of: dt.date | None = None, limit: int | None = None
+    ) -> Iterator[VersionRow]:
+        """Versions of one name or all, of one as-of date or all, newest first."""
+        return self.port.versions(name, as_of=as_of, before=self.size, limit=limit)
+
+    def version(self, name: str, version: int) -> VersionRow | None:
+        return self._seen(self.port.version(name, version))
+
+    def by_model_id(self, model_id: ModelId) -> VersionRow | None:
+        return self._seen(self.port.by_model_id(model_id))
+
+    def next_version(self, name: str) -> int:
+        """The number that the next registration under this name gets."""
+        newest = next(self.versions(name, limit=1), None)
+        return 1 if newest is None else newest.version + 1
+
+    def _seen(self, row: VersionRow | None) -> VersionRow | None:
+        return None if row is None or row.index >= self.size else row
+
+
+def project(event: DomainEvent, index: int) -> VersionRow | None:
+    """The row that an event adds to the projection of versions; None if it adds none."""
+    if not isinstance(event, ModelRegisteredEvent):
+        return None
+    return VersionRow(
+        event.name,
+        event.version,
+        event.model_id,
+        event.recipe,
+        event.as_of,
+        event.artifact_digest,
+        index,
+    )
+
+
+def recorded(entry: Entry, *, appended: bool = False) -> Recorded:
+    """The event of an entry, checked against the entry's leaf hash and key. Raises IntegrityError."""
+    what = f"ledger entry {entry.index}"
+    if leaf_hash(entry.data) != entry.leaf_hash:
+        raise IntegrityError(f"{what}: its bytes do not have its leaf hash")
+    event = event_from_bytes(entry.data, what)
+    if event.key != entry.key:
+        raise IntegrityError(f"{what}: it is filed under the key {entry.key!r}, its event has {event.key!r}")
+    return Recorded(entry.index, event, appended)
