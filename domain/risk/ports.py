@@ -116,9 +116,17 @@ class TrainerPort(Protocol):
         """The parameters a spec or a run may set."""
 
     def train(
-        self, features: Floats, target: Floats, parameters: Mapping[str, Any], seed: int
+        self,
+        features: Floats,
+        target: Floats,
+        parameters: Mapping[str, Any],
+        seed: int,
+        names: Sequence[str] = (),
     ) -> TrainedModel:
         """Fit on features (n, k) and target (n,); n >= 1, all finite.
+
+        Args:
+            names: the features' names, which the artifact's signature lists; numbered when left out.
 
         Raises:
             InvalidInput: naming the parameter that is unknown, or has a wrong type or range.
