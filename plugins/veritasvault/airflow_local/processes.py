@@ -74,23 +74,24 @@ def members(leaders: Sequence[int]) -> list[int]:
     """The living processes whose session one of the leaders began, or that descend from one of those."""
     import psutil  # type: ignore[import-untyped]
 
-    found = set()
-    for process in psutil.process_iter(["status"]):
+    parents: dict[int, int] = {}
+    found: set[int] = set()
+    for process in psutil.process_iter(["ppid", "status"]):
         if process.info["status"] == psutil.STATUS_ZOMBIE:
             continue
-        try:
+        parents[process.pid] = process.info["ppid"]
+        with suppress(ProcessLookupError):
             if os.getsid(process.pid) in leaders:
                 found.add(process.pid)
-                # A child may have begun a session of its own.
-                found.update(child.pid for child in process.children(recursive=True))
-        except (ProcessLookupError, psutil.Error):
-            continue
+    # A child may have begun a session of its own.
+    while grown := {pid for pid, parent in parents.items() if parent in found} - found:
+        found |= grown
     return sorted(found)
 
 
 def remember(path: Path, components: Iterable[Component]) -> None:
     """Write down what runs, so that the next start can end what a killed supervisor left."""
-    import psutil  # type: ignore[import-untyped]
+    import psutil
 
     started = {
         component.process.pid: psutil.Process(component.process.pid).create_time()
@@ -102,18 +103,15 @@ def remember(path: Path, components: Iterable[Component]) -> None:
 
 def end_leftovers(path: Path) -> None:
     """End what a supervisor that was killed wrote down, unless the numbers are others' by now."""
-    import psutil  # type: ignore[import-untyped]
+    import psutil
 
     if not path.is_file():
         return
     leaders = []
     for pid, created in json.loads(path.read_text()).items():
-        try:
-            if abs(psutil.Process(int(pid)).create_time() - created) > 1:
-                continue
-        except psutil.NoSuchProcess:
-            # The kernel gives a session's number to nobody else while the session has members.
-            pass
+        # A number without a process is safe: the kernel reuses none whose session still has members.
+        if psutil.pid_exists(int(pid)) and abs(psutil.Process(int(pid)).create_time() - created) > 1:
+            continue
         leaders.append(int(pid))
     end_sessions(leaders)
     path.unlink()

@@ -132,7 +132,7 @@ class LocalAirflow:
             self.stop()
             raise
 
-    def stop(self, grace: float = 8.0) -> None:
+    def stop(self, grace: float = 5.0) -> None:
         """Stop everything and leave no process; tasks that run have `grace` seconds to end."""
         if self._client is not None:
             self._client.close()
