@@ -1,0 +1,222 @@
+"""What every ledger has to do: the same suite for SQLite, PostgreSQL and the fake."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from domain.registry.errors import LedgerConflict
+from domain.registry.events import DomainEvent, event_to_bytes
+from domain.registry.ledger_view import project
+from domain.registry.merkle import Frontier, leaf_hash
+from domain.registry.ports import Batch, Entry, LedgerPort, StoredCheckpoint
+from tests.fakes.events import refused, registered
+from tests.fakes.ledger import FakeLedger
+from tests.servers.postgres import NewDatabase
+from veritasvault.adapters.sql_ledger import SqlLedger
+
+# A new ledger is one line here: from what the fixtures give to a function that opens it anew.
+BACKENDS: dict[str, Callable[[Path, pytest.FixtureRequest], Callable[[], LedgerPort]]] = {
+    "fake": lambda path, request: _always(FakeLedger()),
+    "sqlite": lambda path, request: _opened(f"sqlite:///{path}/ledger.db"),
+    "postgres": lambda path, request: _opened(_new_database(request)()),
+}
+
+
+def _always(port: LedgerPort) -> Callable[[], LedgerPort]:
+    return lambda: port
+
+
+def _opened(url: str) -> Callable[[], LedgerPort]:
+    return lambda: SqlLedger(url)
+
+
+def _new_database(request: pytest.FixtureRequest) -> NewDatabase:
+    new_database: NewDatabase = request.getfixturevalue("postgres_url")
+    return new_database
+
+
+@pytest.fixture(params=sorted(BACKENDS))
+def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], LedgerPort]]:
+    """Opens the one ledger of a test again, as another process would."""
+    opened: list[LedgerPort] = []
+    backend = BACKENDS[request.param](tmp_path, request)
+
+    def open_again() -> LedgerPort:
+        opened.append(backend())
+        return opened[-1]
+
+    yield open_again
+    for port in opened:
+        if isinstance(port, SqlLedger):
+            port.close()
+
+
+@pytest.fixture
+def port(reopen: Callable[[], LedgerPort]) -> LedgerPort:
+    return reopen()
+
+
+def batch_of(port: LedgerPort, *events: DomainEvent) -> Batch:
+    """The batch for events at the end of the ledger."""
+    size = port.size()
+    frontier = Frontier.of(size, port.nodes)
+    datas = [event_to_bytes(event) for event in events]
+    entries = tuple(
+        Entry(size + number, event.key, data, leaf_hash(data))
+        for number, (event, data) in enumerate(zip(events, datas, strict=True))
+    )
+    nodes = tuple(node for entry in entries for node in frontier.append(entry.leaf_hash))
+    rows = (project(event, size + number) for number, event in enumerate(events))
+    return Batch(entries, nodes, tuple(row for row in rows if row is not None))
+
+
+def append(port: LedgerPort, *events: DomainEvent) -> Batch:
+    batch = batch_of(port, *events)
+    port.append(port.size(), batch)
+    return batch
+
+
+def test_a_new_ledger_is_empty(port: LedgerPort) -> None:
+    assert port.size() == 0
+    assert port.find("registered:volatility:nothing") is None
+    assert list(port.read(0)) == list(port.all_nodes()) == list(port.versions()) == []
+    assert list(port.checkpoints()) == []
+    assert port.last_checkpoint() is None
+    assert port.version("volatility", 1) is None
+    assert port.by_model_id(registered(0, 1).model_id) is None
+    assert port.nodes([(0, 0), (1, 0)]) == {}
+
+
+def test_the_origin_is_a_random_name_that_stays(reopen: Callable[[], LedgerPort]) -> None:
+    first = reopen().origin()
+    assert re.fullmatch(r"veritasvault/ledger/[0-9a-f]{32}", first)
+    assert reopen().origin() == first
+
+
+def test_what_was_appended_is_read_back_by_another_connection(reopen: Callable[[], LedgerPort]) -> None:
+    written = append(reopen(), *(registered(number, number + 1) for number in range(5)), refused(1))
+    port = reopen()
+    assert port.size() == 6
+    assert tuple(port.read(0)) == written.entries
+    assert set(port.all_nodes()) == set(written.nodes)
+    assert tuple(port.versions())[::-1] == written.versions
+    assert all(port.find(entry.key) == entry for entry in written.entries)
+
+
+def test_entries_are_read_from_start_up_to_stop_in_order(port: LedgerPort) -> None:
+    written = append(port, *(refused(number) for number in range(7)))
+    assert tuple(port.read(2, 5)) == written.entries[2:5]
+    assert tuple(port.read(5)) == written.entries[5:]
+    assert tuple(port.read(7)) == ()
+    assert tuple(port.read(6, 100)) == written.entries[6:]
+
+
+def test_more_rows_than_a_page_are_read_completely(port: LedgerPort) -> None:
+    written = append(port, *(registered(number, number + 1) for number in range(1203)))
+    assert tuple(port.read(1)) == written.entries[1:]
+    assert len(list(port.versions())) == 1203
+    assert [row.index for row in port.versions(limit=1001)] == list(range(1202, 201, -1))
+    assert [(node.level, node.index) for node in port.all_nodes()] == sorted(
+        (node.level, node.index) for node in written.nodes
+    )
+
+
+def test_nodes_are_found_by_level_and_index_with_the_leaves_at_level_0(port: LedgerPort) -> None:
+    written = append(port, *(refused(number) for number in range(4)))
+    hashes = {(node.level, node.index): node.hash for node in written.nodes}
+    wanted = [(0, 2), (1, 0), (2, 0), (1, 7), (0, 99)]
+    assert port.nodes(wanted) == {
+        (0, 2): written.entries[2].leaf_hash,
+        (1, 0): hashes[1, 0],
+        (2, 0): hashes[2, 0],
+    }
+    assert port.nodes([]) == {}
+
+
+def test_an_append_at_another_size_is_a_conflict_and_writes_nothing(port: LedgerPort) -> None:
+    append(port, refused(1))
+    late = batch_of(port, refused(2))
+    append(port, refused(3))
+    for size in (0, 1, 3):
+        with pytest.raises(LedgerConflict):
+            port.append(size, late)
+    assert port.size() == 2
+    assert port.find(refused(2).key) is None
+
+
+def test_a_key_that_is_taken_is_a_conflict_and_writes_nothing(port: LedgerPort) -> None:
+    append(port, registered(1, 1))
+    with pytest.raises(LedgerConflict):
+        port.append(1, batch_of(port, registered(2, 2), registered(1, 3)))
+    assert port.size() == 1
+    assert len(list(port.versions())) == 1
+    assert list(port.all_nodes()) == []
+
+
+def test_versions_are_newest_first_by_name_as_of_date_and_earlier_than_an_entry(port: LedgerPort) -> None:
+    append(port, registered(1, 1, "a"), registered(2, 1, "b"), refused(1), registered(3, 2, "a"))
+    append(port, registered(4, 3, "a"))
+    assert [row.index for row in port.versions()] == [4, 3, 1, 0]
+    assert [row.version for row in port.versions("a")] == [3, 2, 1]
+    assert [row.version for row in port.versions("a", before=4)] == [2, 1]
+    assert [row.version for row in port.versions("a", before=4, limit=1)] == [2]
+    assert [row.index for row in port.versions(as_of=dt.date(2020, 1, 4))] == [3]
+    assert [row.index for row in port.versions("b", as_of=dt.date(2020, 1, 4))] == []
+    assert list(port.versions("c")) == []
+
+
+def test_a_version_is_found_by_number_and_by_its_first_model_id(port: LedgerPort) -> None:
+    twin = registered(1, 2, recipe=None, as_of=None)
+    written = append(port, registered(1, 1), twin)
+    assert port.version("volatility", 2) == written.versions[1]
+    assert port.version("volatility", 3) is None
+    assert port.by_model_id(twin.model_id) == written.versions[0]
+    assert written.versions[1].recipe is None
+    assert written.versions[1].as_of is None
+
+
+def test_checkpoints_are_kept_in_the_order_of_sizes_and_once(port: LedgerPort) -> None:
+    notes = [StoredCheckpoint(size, f"note {size}".encode()) for size in (5, 1, 3)]
+    for note in [*notes, notes[1]]:
+        port.add_checkpoint(note)
+    assert [note.size for note in port.checkpoints()] == [1, 3, 5]
+    assert port.last_checkpoint() == notes[0]
+    with pytest.raises(LedgerConflict):
+        port.add_checkpoint(StoredCheckpoint(3, b"another note"))
+    assert list(port.checkpoints()) == sorted(notes, key=lambda note: note.size)
+
+
+def test_readers_do_not_stop_a_writer_while_they_wait(port: LedgerPort) -> None:
+    append(port, *(refused(number) for number in range(3)))
+    reader = port.read(0)
+    next(reader)
+    append(port, refused(3))
+    assert len(list(reader)) >= 2
+
+
+def test_of_racing_appends_one_wins_and_the_others_conflict(reopen: Callable[[], LedgerPort]) -> None:
+    ports = [reopen() for _ in range(8)]
+    batches = [batch_of(port, registered(number, 1)) for number, port in enumerate(ports)]
+
+    def race(number: int) -> bool:
+        try:
+            ports[number].append(0, batches[number])
+        except LedgerConflict:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        won = list(pool.map(race, range(8)))
+    assert sum(won) == 1
+    assert tuple(reopen().read(0)) == batches[won.index(True)].entries
+
+
+def test_a_sound_store_finds_nothing_wrong_with_itself(port: LedgerPort) -> None:
+    append(port, refused(1), registered(1, 1))
+    assert list(port.self_check()) == []
