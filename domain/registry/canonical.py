@@ -38,13 +38,19 @@ def decode(data: bytes, what: str) -> Json:
         IntegrityError: if encoding the parsed value again does not give the same bytes.
     """
     try:
-        value: Json = json.loads(data.decode("utf-8"))
+        value: Json = json.loads(data.decode("utf-8"), parse_int=_number)
         same = encode(value) == data
     except (ValueError, RecursionError, InvalidInput) as error:
         raise IntegrityError(f"{what} is not canonical JSON: {error}") from error
     if not same:
         raise IntegrityError(f"{what} is not canonical JSON: encoding it again gives other bytes")
     return value
+
+
+def _number(digits: str) -> int | float:
+    """RFC 8785 writes a float of 2**53 and more without a point; it has to be read as the float it was."""
+    whole = int(digits)
+    return whole if abs(whole) < 2**53 else float(digits)
 
 
 def digest(data: bytes) -> Digest:

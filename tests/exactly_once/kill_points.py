@@ -1,0 +1,93 @@
+"""Kills a forked process at the n-th step it takes towards the outside: file system, S3, SQL."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class KillPoints:
+    """Counts the steps of a process, before and after each, and sends it SIGKILL at one of them."""
+
+    kill_at: int | None
+    reached: list[str] = field(default_factory=list)
+
+    def reach(self, step: str) -> None:
+        self.reached.append(step)
+        if len(self.reached) == self.kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def around(self, owner: Any, name: str, label: Callable[..., str]) -> None:
+        """Make a step of every call of `owner.name`; the real function still does the work."""
+        real = getattr(owner, name)
+
+        @functools.wraps(real)
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            step = label(*args, **kwargs)
+            self.reach(f"before {step}")
+            result = real(*args, **kwargs)
+            self.reach(f"after {step}")
+            return result
+
+        setattr(owner, name, counted)
+
+    def watch(self) -> None:
+        """Count what makes a registration durable or visible."""
+        for name in ("fsync", "link", "rename", "replace", "mkdir", "unlink", "chmod"):
+            self.around(os, name, lambda *_, _name=name, **__: f"os.{_name}")
+        from botocore.httpsession import URLLib3Session
+        from sqlalchemy.engine.default import DefaultDialect
+
+        self.around(URLLib3Session, "send", lambda _, request: f"S3 {request.method}")
+        self.around(
+            DefaultDialect, "do_execute", lambda _, __, statement, *___: f"SQL {statement.split()[0]}"
+        )
+        self.around(DefaultDialect, "do_commit", lambda *_: "SQL COMMIT")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a child process ended: killed, or finished with the steps it took."""
+
+    killed: bool
+    reached: list[str]
+
+
+def in_child(work: Callable[[], None], kill_at: int | None = None) -> Outcome:
+    """Run `work` in a forked process that dies at its n-th step; None counts the steps.
+
+    Raises:
+        AssertionError: the child failed on its own.
+    """
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reader)
+        code = 1
+        try:
+            points = KillPoints(kill_at)
+            points.watch()
+            work()
+            os.write(writer, json.dumps(points.reached).encode())
+            code = 0
+        except BaseException:
+            traceback.print_exc(file=sys.__stderr__)
+        finally:
+            os._exit(code)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as pipe:
+        told = pipe.read()
+    _, status = os.waitpid(child, 0)
+    if os.WIFSIGNALED(status):
+        assert os.WTERMSIG(status) == signal.SIGKILL, f"the child died of signal {os.WTERMSIG(status)}"
+        return Outcome(killed=True, reached=[])
+    assert os.WEXITSTATUS(status) == 0, "the child failed, its traceback is above"
+    return Outcome(killed=False, reached=json.loads(told))

@@ -1,0 +1,80 @@
+"""A process that registers is killed at every step it takes; an independent reader looks; a retry mends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.exactly_once.candidates import register
+from tests.exactly_once.kill_points import in_child
+from veritasvault.bootstrap import Application, bootstrap
+
+LARGE = 11 * 2**20  # three upload parts of 5 MiB, the smallest S3 takes
+
+
+@dataclass(frozen=True)
+class System:
+    """A configured registry and ledger; every process and every look wires its own parts."""
+
+    environment: dict[str, str]
+    artifacts: Path
+    large: int
+
+    def application(self) -> Application:
+        return bootstrap(self.environment)
+
+    def register(self, candidate: int) -> None:
+        register(self.application(), self.artifacts, candidate, self.large)
+
+    def visible(self) -> int:
+        """How many versions a new reader sees; the newest has to verify, however its writer ended."""
+        reader = self.application()
+        rows = list(reader.catalog.versions())
+        if rows:
+            assert reader.audit.version(rows[0].model_id).problems == ()
+        return len(rows)
+
+
+@pytest.fixture(params=["filesystem-sqlite", "filesystem-postgresql", "s3-sqlite", "s3-postgresql"])
+def system(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> System:
+    registry, ledger = request.param.split("-")
+    environment = {"VERITAS_HOME": str(tmp_path / "home")}
+    if registry == "s3":
+        server = request.getfixturevalue("s3_server")
+        environment |= {
+            "VERITAS_REGISTRY": f"s3://{server.make_bucket()}/models",
+            "VERITAS_S3_ENDPOINT": server.endpoint,
+        }
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr("veritasvault.adapters.s3_registry.PART_SIZE", 5 * 2**20)
+        monkeypatch.setattr("veritasvault.adapters.s3_registry.MULTIPART_THRESHOLD", 5 * 2**20)
+    if ledger == "postgresql":
+        environment["VERITAS_LEDGER"] = request.getfixturevalue("postgres_url")
+    return System(environment, tmp_path / "artifacts", LARGE if registry == "s3" else 0)
+
+
+def test_a_kill_at_any_step_leaves_nothing_half_registered_and_a_retry_registers_once(system: System) -> None:
+    """SIGKILL before and after every step: a reader sees all or nothing, and the retry gives one version."""
+    first = in_child(lambda: system.register(0))
+    assert system.visible() == 1
+    steps = len(in_child(lambda: system.register(1)).reached)
+    assert steps > 20, first.reached
+    before = 2
+    for kill_at in range(1, steps + 10):
+        candidate = 100 + kill_at
+        outcome = in_child(lambda candidate=candidate: system.register(candidate), kill_at)
+        assert system.visible() in ((before, before + 1) if outcome.killed else (before + 1,))
+        in_child(lambda candidate=candidate: system.register(candidate))
+        in_child(lambda candidate=candidate: system.register(candidate))
+        before += 1
+        assert system.visible() == before
+        if not outcome.killed:
+            break
+    else:
+        pytest.fail(f"a registration took more than {steps + 9} steps")
+    assert system.application().audit.everything().problems == ()
+    numbers = [row.version for row in system.application().catalog.versions("volatility")]
+    assert numbers == list(range(before, 0, -1))

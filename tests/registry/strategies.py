@@ -1,0 +1,85 @@
+"""Hypothesis strategies for the registry's value objects."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from hypothesis import strategies as st
+
+from domain.registry.artifact import Artifact, ArtifactFile
+from domain.registry.canonical import Digest
+from domain.registry.events import ModelRegisteredEvent, NotReproducedEvent, RegistrationRefusedEvent
+from domain.registry.evidence import OUTCOMES, AttachmentRef, GateResult
+from domain.registry.lineage import Lineage
+from domain.registry.manifest import Manifest, ModelId
+from domain.registry.metadata import ModelMetadata, RiskTier
+
+digests = st.text("0123456789abcdef", min_size=64, max_size=64).map(Digest)
+texts = st.text(
+    st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Zs", "Zl", "Zp")), min_size=1, max_size=40
+)
+names = st.from_regex(r"[a-z][a-z0-9_.-]{0,20}", fullmatch=True)
+days = st.dates(dt.date(1990, 1, 1), dt.date(2100, 1, 1))
+finite = st.floats(allow_nan=False, allow_infinity=False)
+numbers = st.integers(-(2**53) + 1, 2**53 - 1) | finite
+plain = st.recursive(
+    st.none() | st.booleans() | numbers | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=6,
+)
+paths = st.lists(st.from_regex(r"[a-zA-Z0-9_-]{1,8}", fullmatch=True), min_size=1, max_size=3).map("/".join)
+moments = st.datetimes(*(dt.datetime(year, 1, 1) for year in (2000, 2100)), timezones=st.just(dt.UTC))  # noqa: DTZ001
+
+metadata = st.builds(ModelMetadata, names, texts, texts, st.sampled_from(RiskTier), texts, texts, texts)
+lineages = st.builds(
+    Lineage,
+    digests,
+    digests,
+    digests,
+    digests,
+    st.dictionaries(texts, plain, max_size=4),
+    st.integers(0, 2**32 - 1),
+    days,
+)
+files = st.builds(ArtifactFile, paths, st.integers(0, 2**50), digests)
+artifacts = st.lists(files, min_size=1, max_size=5, unique_by=lambda file: file.path.casefold()).map(
+    lambda listed: Artifact(tuple(listed))
+)
+manifests = st.builds(Manifest, metadata, st.none() | lineages, artifacts)
+gate_results = st.builds(
+    GateResult, texts, st.sampled_from(OUTCOMES), texts, st.dictionaries(texts, finite, max_size=3)
+)
+attachments = st.builds(AttachmentRef, texts, texts, st.integers(0, 2**50), digests)
+provenances = st.dictionaries(texts, texts, max_size=4)
+versions = st.integers(1, 2**40)
+model_ids = digests.map(ModelId)
+
+registered = st.builds(
+    ModelRegisteredEvent,
+    names,
+    versions,
+    model_ids,
+    st.none() | digests,
+    st.none() | days,
+    digests,
+    st.none() | versions,
+    st.none() | texts,
+    st.lists(gate_results, max_size=3).map(tuple),
+    st.lists(attachments, max_size=3).map(tuple),
+    provenances,
+    moments,
+)
+refused = st.builds(
+    RegistrationRefusedEvent,
+    names,
+    model_ids,
+    st.none() | digests,
+    digests,
+    st.lists(gate_results, max_size=3).map(tuple),
+    provenances,
+    moments,
+)
+not_reproduced = st.builds(
+    NotReproducedEvent, names, versions, digests, digests, digests, provenances, moments
+)
+events = st.one_of(registered, refused, not_reproduced)
