@@ -6,14 +6,15 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from domain.registry.canonical import digest
+from domain.registry.artifact import ArtifactFile
 from domain.registry.catalog import ModelCatalog
-from domain.registry.errors import IntegrityError, NotFound
+from domain.registry.errors import IntegrityError, NotFound, NotVerified
 from domain.registry.events import ModelRegisteredEvent
-from domain.registry.ledger import Ledger
+from domain.registry.ledger import Ledger, project
 from domain.registry.manifest import Manifest
 from domain.registry.ports import ModelRegistryPort, VersionRow
-from domain.registry.verification import Problem, verify_ledger
+from domain.registry.receipt import Proven, Receipt
+from domain.registry.verification import LedgerReport, Problem, verify_ledger, verify_receipt_against
 
 Progress = Callable[[VersionRow], None]
 
@@ -25,8 +26,8 @@ class AuditReport:
     Attributes:
         problems: empty when everything verifies.
         versions: how many versions were verified.
-        entries: size of the ledger.
-        pending: entries behind the last checkpoint: hashed, but not yet signed for.
+        entries: how many ledger entries were verified.
+        pending: how many of them stand behind the last checkpoint: hashed, but no signature vouches for them.
         unlisted: stored models that no ledger entry lists; leftovers of crashed registrations.
     """
 
@@ -34,7 +35,7 @@ class AuditReport:
     versions: int
     entries: int
     pending: int
-    unlisted: tuple[str, ...]
+    unlisted: tuple[str, ...] = ()
 
     @property
     def verified(self) -> bool:
@@ -50,81 +51,102 @@ class Audit:
         self._catalog = catalog
 
     def everything(self, progress: Progress | None = None) -> AuditReport:
-        """Verify the whole ledger and every version it lists."""
+        """Verify the whole ledger and every version it lists.
+
+        Raises:
+            Unavailable: ledger or registry cannot be read now.
+        """
         found = verify_ledger(self._ledger.port, self._ledger.signer)
+        try:
+            return self._versions(found, progress)
+        except IntegrityError as error:
+            # The ledger is too damaged to say what it lists.
+            problems = found.problems or (Problem("ledger", str(error)),)
+            return AuditReport(problems, 0, found.entries, found.pending)
+
+    def version(self, reference: str) -> AuditReport:
+        """Verify one version: its proof in the ledger, and its stored objects.
+
+        Raises:
+            InvalidInput, NotFound: as `ModelCatalog.resolve`.
+            Unavailable: ledger or registry cannot be read now.
+        """
+        row = self._catalog.resolve(reference)
+        try:
+            event = self._catalog.event(row)
+            self._ledger.verify_entry(row.index)
+            signed = self._ledger.port.last_checkpoint()
+        except (IntegrityError, NotFound) as error:
+            return AuditReport((Problem(f"ledger entry {row.index}", str(error)),), 1, 1, 0)
+        pending = signed is None or signed.size <= row.index
+        return AuditReport(tuple(self._model(event)), 1, 1, int(pending))
+
+    def receipt(self, receipt: Receipt) -> tuple[Proven, AuditReport]:
+        """Verify a receipt, that the ledger continues what it proves, and the stored objects of its version.
+
+        Raises:
+            NotVerified: the receipt does not hold, is another ledger's, or the ledger was changed since.
+            IntegrityError: what the ledger stores cannot be read or is missing.
+        """
+        proven = verify_receipt_against(self._ledger.port, self._ledger.signer, receipt)
+        if not isinstance(proven.event, ModelRegisteredEvent):
+            raise NotVerified(f"the receipt's entry {proven.index} registers no version")
+        return proven, AuditReport(tuple(self._model(proven.event)), 1, 1, 0)
+
+    def _versions(self, found: LedgerReport, progress: Progress | None) -> AuditReport:
         problems = list(found.problems)
         listed: set[str] = set()
         versions = 0
         for index, event in self._ledger.events(skip_unreadable=True):
-            if isinstance(event, ModelRegisteredEvent):
-                versions += 1
-                listed.add(event.model_id)
-                if progress is not None:
-                    progress(_row(index, event))
-                problems.extend(self._model(event))
+            row = project(event, index)
+            if row is None or not isinstance(event, ModelRegisteredEvent):
+                continue
+            versions += 1
+            listed.add(event.model_id)
+            if progress is not None:
+                progress(row)
+            problems.extend(self._model(event))
         unlisted = tuple(model_id for model_id in self._repository.list() if model_id not in listed)
         return AuditReport(tuple(problems), versions, found.entries, found.pending, unlisted)
-
-    def version(self, reference: str) -> AuditReport:
-        """Verify one version: its proof in the ledger, and its stored objects."""
-        row = self._catalog.resolve(reference)
-        problems: list[Problem] = []
-        try:
-            self._ledger.verify_entry(row.index)
-            problems.extend(self._model(self._catalog.event(row)))
-        except (IntegrityError, NotFound) as error:
-            problems.append(Problem(f"ledger entry {row.index}", str(error)))
-        return AuditReport(tuple(problems), 1, self._ledger.port.size(), self._ledger.pending(), ())
 
     def _model(self, event: ModelRegisteredEvent) -> Iterator[Problem]:
         label = f"{event.name}@{event.version}"
         try:
-            manifest = self._manifest(event, label)
+            manifest = self._catalog.manifest(event)
         except (IntegrityError, NotFound) as error:
             yield Problem(f"manifest of {label} ({event.model_id})", str(error))
             return
         yield from self._files(event, manifest, label)
         for attachment in event.attachments:
-            what = f"attachment {attachment.name} of {label} ({attachment.sha256})"
             try:
-                content = self._repository.read_attachment(event.model_id, attachment.sha256)
+                self._catalog.attachment(event, attachment)
             except (IntegrityError, NotFound) as error:
+                what = f"attachment {attachment.name} of {label} ({attachment.sha256})"
                 yield Problem(what, str(error))
-                continue
-            if digest(content) != attachment.sha256 or len(content) != attachment.size:
-                yield Problem(what, "its bytes are not those the ledger names")
-
-    def _manifest(self, event: ModelRegisteredEvent, label: str) -> Manifest:
-        data = self._repository.read_manifest(event.model_id)
-        if digest(data) != event.model_id:
-            raise IntegrityError("its SHA-256 is not the model id")
-        manifest = Manifest.from_bytes(data, f"manifest of {label}")
-        said = (event.name, event.recipe, event.artifact_digest)
-        if said != (manifest.metadata.name, manifest.recipe, manifest.artifact.digest):
-            raise IntegrityError("name, recipe or artifact digest differ from the ledger's")
-        return manifest
 
     def _files(self, event: ModelRegisteredEvent, manifest: Manifest, label: str) -> Iterator[Problem]:
-        stored = {file.path: file.size for file in self._repository.contents(event.model_id)}
+        try:
+            stored = {file.path for file in self._repository.contents(event.model_id)}
+        except (IntegrityError, NotFound) as error:
+            yield Problem(f"artifact of {label} ({event.model_id})", str(error))
+            return
         for file in manifest.artifact.files:
-            what = f"file {file.path} of {label} ({event.model_id})"
-            if file.path not in stored:
-                yield Problem(what, "it is missing")
-                continue
-            hasher = hashlib.sha256()
-            size = 0
+            reason = self._difference(event, file) if file.path in stored else "it is missing"
+            if reason is not None:
+                yield Problem(f"file {file.path} of {label} ({event.model_id})", reason)
+        for path in sorted(stored - {file.path for file in manifest.artifact.files}):
+            yield Problem(f"file {path} of {label} ({event.model_id})", "the manifest does not list it")
+
+    def _difference(self, event: ModelRegisteredEvent, file: ArtifactFile) -> str | None:
+        """What is wrong with a stored file; None if it is the one in the manifest."""
+        hasher = hashlib.sha256()
+        size = 0
+        try:
             for chunk in self._repository.read_file(event.model_id, file.path):
                 hasher.update(chunk)
                 size += len(chunk)
-            if size != file.size:
-                yield Problem(what, f"it has {size} bytes, the manifest says {file.size}")
-            elif hasher.hexdigest() != file.sha256:
-                yield Problem(what, "its SHA-256 is not the one in the manifest")
-        for path in sorted(set(stored) - {file.path for file in manifest.artifact.files}):
-            yield Problem(f"file {path} of {label} ({event.model_id})", "the manifest does not list it")
-
-
-def _row(index: int, event: ModelRegisteredEvent) -> VersionRow:
-    return VersionRow(
-        event.name, event.version, event.model_id, event.recipe, event.as_of, event.artifact_digest, index
-    )
+        except (IntegrityError, NotFound) as error:
+            return str(error)
+        if size != file.size:
+            return f"it has {size} bytes, the manifest says {file.size}"
+        return None if hasher.hexdigest() == file.sha256 else "its SHA-256 is not the one in the manifest"

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from domain.registry.errors import InvalidInput, NotFound
+from domain.registry.canonical import digest
+from domain.registry.errors import IntegrityError, InvalidInput, NotFound
 from domain.registry.events import ModelRegisteredEvent
 from domain.registry.evidence import AttachmentRef
-from domain.registry.ledger import Ledger
+from domain.registry.ledger import Ledger, project
 from domain.registry.manifest import Manifest, ModelId, as_model_id
 from domain.registry.metadata import as_model_name
 from domain.registry.ports import ModelRegistryPort, VersionRow
@@ -20,6 +21,8 @@ LATEST = "latest"
 """The alias of a name's newest version in the order of the ledger."""
 
 _MODEL_ID = re.compile(r"[0-9a-f]{64}")
+_VERSION = re.compile(r"[1-9][0-9]{0,8}")
+_ALIAS = re.compile(r"[a-z][a-z0-9_.-]{0,62}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +43,14 @@ class Reference:
         """
         if _MODEL_ID.fullmatch(text):
             return cls(model_id=as_model_id("REF", text))
-        name, at, which = text.partition("@")
-        if not at or not which:
-            raise InvalidInput(
-                "REF", text, "give a model id (64 hexadecimal characters), NAME@VERSION or NAME@latest"
-            )
-        as_model_name("REF", name)
-        if which.isascii() and which.isdigit():
-            return cls(name=name, version=int(which))
-        return cls(name=name, alias=which)
+        name, _, which = text.partition("@")
+        if _VERSION.fullmatch(which):
+            return cls(name=as_model_name("REF", name), version=int(which))
+        if _ALIAS.fullmatch(which):
+            return cls(name=as_model_name("REF", name), alias=which)
+        raise InvalidInput(
+            "REF", text, "give a model id (64 hexadecimal characters), NAME@VERSION or NAME@latest"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,21 +77,21 @@ class ModelCatalog:
             NotFound: the ledger has no such version; the sentence says what there is.
         """
         wanted = Reference.parse(reference)
-        port = self._ledger.port
+        view = self._ledger.view()
         if wanted.model_id is not None:
-            row = port.by_model_id(wanted.model_id)
+            row = view.by_model_id(wanted.model_id)
             if row is None:
                 raise NotFound(f"model id {wanted.model_id} is not registered: see veritas models list")
             return row
         name = wanted.name or ""
-        newest = next(port.versions(name, limit=1), None)
+        newest = next(view.versions(name, limit=1), None)
         if newest is None:
             raise NotFound(f"model {name} is not registered: see veritas models list")
         if wanted.alias is not None:
             if wanted.alias != LATEST:
                 raise NotFound(f"{name} has no alias {wanted.alias}: use {name}@{LATEST} or {name}@VERSION")
             return newest
-        row = port.version(name, wanted.version or 0)
+        row = view.version(name, wanted.version or 0)
         if row is None:
             raise NotFound(f"{name} has no version {wanted.version}: it has 1 to {newest.version}")
         return row
@@ -98,37 +100,76 @@ class ModelCatalog:
         """Registered versions, newest first."""
         if name is not None:
             as_model_name("NAME", name)
-        return self._ledger.port.versions(name, limit=limit)
+        return self._ledger.view().versions(name, limit=limit)
 
     def show(self, reference: str) -> ModelVersion:
-        """A version with its event and manifest."""
+        """A version with its event and manifest.
+
+        Raises:
+            IntegrityError: the ledger or the stored manifest was changed.
+        """
         row = self.resolve(reference)
-        manifest = Manifest.from_bytes(
-            self._repository.read_manifest(row.model_id), f"manifest of {row.name}@{row.version}"
-        )
-        return ModelVersion(row, self.event(row), manifest)
+        event = self.event(row)
+        return ModelVersion(row, event, self.manifest(event))
 
     def event(self, row: VersionRow) -> ModelRegisteredEvent:
-        """The event that registered a version."""
+        """The event that registered a version.
+
+        Raises:
+            IntegrityError: the row, or its entry, was changed.
+        """
         event = self._ledger.event_at(row.index)
-        if not isinstance(event, ModelRegisteredEvent):
-            raise NotFound(f"ledger entry {row.index} registers nothing: run veritas verify --all")
+        if not isinstance(event, ModelRegisteredEvent) or project(event, row.index) != row:
+            raise IntegrityError(
+                f"versions row {row.name}@{row.version} is not what ledger entry {row.index} says: "
+                "run veritas verify --all"
+            )
         return event
 
+    def manifest(self, event: ModelRegisteredEvent) -> Manifest:
+        """The stored manifest of a version, checked against its model id and its event.
+
+        Raises:
+            NotFound: it is not stored.
+            IntegrityError: it is not the one that was registered.
+        """
+        what = f"manifest of {event.name}@{event.version}"
+        data = self._repository.read_manifest(event.model_id)
+        if as_model_id(what, digest(data)) != event.model_id:
+            raise IntegrityError(f"{what} ({event.model_id}): its SHA-256 is not the model id")
+        manifest = Manifest.from_bytes(data, what)
+        registered = (event.name, event.recipe, event.artifact_digest)
+        if registered != (manifest.metadata.name, manifest.recipe, manifest.artifact.digest):
+            raise IntegrityError(f"{what}: name, recipe or artifact digest differ from the ledger's")
+        return manifest
+
     def receipt(self, reference: str) -> Receipt:
-        """The proof that a version is in the ledger."""
+        """The proof that a version is in the ledger; signs a checkpoint if none covers the version yet."""
         return self._ledger.receipt(self.resolve(reference).index)
 
     def retrieve(self, reference: str, destination: Path) -> VersionRow:
         """Write a version's artifact to a new directory, every byte verified before it appears.
 
         Raises:
-            NotFound, InvalidInput, IntegrityError: as `ModelRegistryPort.retrieve_model`.
+            NotFound, InvalidInput, IntegrityError: as `event` and `ModelRegistryPort.retrieve_model`.
         """
         row = self.resolve(reference)
+        # The row says which model; its entry, which is hashed and signed, has to say the same.
+        self.event(row)
         self._repository.retrieve_model(row.model_id, destination)
         return row
 
-    def attachment(self, row: VersionRow, attachment: AttachmentRef) -> bytes:
-        """An attachment's bytes, unverified; `audit` verifies them."""
-        return self._repository.read_attachment(row.model_id, attachment.sha256)
+    def attachment(self, event: ModelRegisteredEvent, attachment: AttachmentRef) -> bytes:
+        """An attachment's bytes, checked against the digest in its event.
+
+        Raises:
+            NotFound: it is not stored.
+            IntegrityError: it is not the one that was registered.
+        """
+        content = self._repository.read_attachment(event.model_id, attachment.sha256)
+        if len(content) != attachment.size or digest(content) != attachment.sha256:
+            raise IntegrityError(
+                f"attachment {attachment.name} of {event.name}@{event.version}: "
+                "its bytes are not those the ledger names"
+            )
+        return content

@@ -21,15 +21,14 @@ from domain.registry.errors import InvalidInput
 from veritasvault.settings import Settings, project_root
 
 if TYPE_CHECKING:
-    from domain.registry.ledger import Ledger
-    from domain.risk.evaluation import Evaluation
-
     from domain.registry.audit import Audit
     from domain.registry.canonical import Digest
     from domain.registry.catalog import ModelCatalog
     from domain.registry.evidence import Attachment
+    from domain.registry.ledger import Ledger
     from domain.registry.ports import ModelRegistryPort
     from domain.registry.registration import ModelRegistration
+    from domain.risk.evaluation import Evaluation
     from domain.risk.pipeline import ModelPipeline
     from domain.risk.ports import (
         CalendarPort,
@@ -82,7 +81,6 @@ class Application:
     @cached_property
     def ledger(self) -> Ledger:
         from domain.registry.ledger import Ledger
-
         from veritasvault.adapters.local_signer import LocalSigner
         from veritasvault.adapters.sql_ledger import SqlLedger
 
