@@ -1,0 +1,77 @@
+# Everything a person or a machine does with this project, by name. `make` alone lists it.
+#
+# A fresh machine needs Python 3.11 to 3.13, git and make. The environment is .venv, installed
+# once from the pinned, hashed requirements; nothing else on the machine is changed.
+
+SHELL := /bin/sh
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install
+RUNTIME := $(VENV)/.runtime-is-installed
+TESTING := $(VENV)/.tests-are-installed
+UV := .cache/uv/bin/uv
+
+# The first of these that is new enough for us and not too new for our pins.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; \
+	done)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up test bench lint lock clean
+
+help: ## This list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-7s %s\n", $$1, $$2 }'
+
+setup: $(RUNTIME) ## Install the environment in .venv (1.7 GB, once)
+
+demo: $(RUNTIME) ## Data to a registered, verified model, through Airflow, in about a minute
+	@exec $(BIN)/python -m veritasvault.airflow_local demo
+
+up: $(RUNTIME) ## Airflow with its UI on loopback, until Ctrl-C
+	@exec $(BIN)/python -m veritasvault.airflow_local up
+
+test: $(TESTING) ## Install what tests need and run them
+	$(BIN)/python -m pytest $(ARGS)
+
+bench: $(TESTING) ## Measure the ratios that this project promises
+	$(BIN)/python -m benchmarks
+
+lint: $(TESTING) ## Style, types and layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+COMPILE := $(UV) pip compile pyproject.toml --quiet --upgrade --universal --python-version 3.11 \
+	--generate-hashes --no-emit-index-url --no-header
+
+lock: $(UV) ## Resolve both requirements files anew
+	$(COMPILE) --extra pipelines -o requirements.txt
+	@# pymerkle, an oracle of tests, asks for an old cachetools; what we call of it does not use it.
+	echo 'cachetools==7.3.2' > .cache/overrides.txt
+	$(COMPILE) --extra pipelines --extra test -c requirements.txt --override .cache/overrides.txt -o requirements-test.txt
+
+clean: ## Remove caches and build products; keeps .venv and .veritas, where the registry is
+	rm -rf .cache .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+$(RUNTIME): requirements.txt pyproject.toml | $(BIN)/python
+	@echo "Installing what pipelines need (1.7 GB, some minutes, once) ..."
+	$(PIP) --no-deps --require-hashes -r requirements.txt
+	$(PIP) --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# The pins of the tests hold all of the runtime's.
+$(TESTING): requirements-test.txt pyproject.toml | $(BIN)/python
+	@echo "Installing what pipelines and tests need (2 GB, some minutes, once) ..."
+	$(PIP) --no-deps --require-hashes -r requirements-test.txt
+	$(PIP) --quiet --no-deps --no-build-isolation --editable .
+	@touch $(RUNTIME) $@
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 was found: install one, or name it with make PYTHON=/path/to/python" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "$(PYTHON) cannot make environments: install its venv package (Debian: apt-get install python3-venv)" >&2; exit 1; }
+
+$(UV):
+	$(PYTHON) -m venv .cache/uv
+	.cache/uv/bin/python -m pip --disable-pip-version-check install --quiet uv
