@@ -1,0 +1,21 @@
+"""What all tests share: real servers as fixtures, and an environment without settings of the user's."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import settings
+
+pytest_plugins = ["tests.servers.postgres", "tests.servers.seaweedfs"]
+
+# The machine's speed says nothing about the code, and a failure has to be the same everywhere.
+settings.register_profile("project", deadline=None, derandomize=True)
+settings.load_profile("project")
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith(("VERITAS_", "AIRFLOW_", "AWS_", "MLFLOW_")):
+            monkeypatch.delenv(name)
