@@ -1,0 +1,171 @@
+"""Canonical rows of a price panel: what a run may see of the raw data, checked and content-addressed."""
+
+from __future__ import annotations
+
+import datetime as dt
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from domain.registry.errors import DataNotArrived, InvalidInput, Unavailable
+from domain.registry.records import as_text
+from domain.risk.dataset import ASSETS_PER_PART, ROWS_SCHEMA, Dataset, Part, write_part
+from domain.risk.raw_files import read_until
+
+EARLIEST = dt.date(1900, 1, 1)
+"""Older dates are taken for errors: they come from empty cells and spreadsheet epochs."""
+
+LONGEST_NAME = 64
+
+
+@dataclass(frozen=True, slots=True)
+class PanelRows:
+    """A panel of closing prices as canonical rows.
+
+    Attributes:
+        dataset: rows of `ROWS_SCHEMA`, sorted by (asset, date), in parts of `ASSETS_PER_PART` assets.
+        assets: the names, sorted.
+        first: the first session that any asset has a row on.
+        last: the last one; on or before the as-of date.
+    """
+
+    dataset: Dataset
+    assets: tuple[str, ...]
+    first: dt.date
+    last: dt.date
+
+
+def canonical_rows(raw: Path, as_of: dt.date, assets: Sequence[str] | None, destination: Path) -> PanelRows:
+    """Write the rows of a raw file on or before `as_of` as a dataset in the directory `destination`.
+
+    Later rows are dropped before anything else is looked at, so no content of theirs changes the result. The
+    order of the rows and further columns change nothing either.
+
+    Args:
+        raw: Parquet or CSV with the columns asset, date and close.
+        assets: the assets to keep; None keeps all of them.
+
+    Raises:
+        InvalidInput: naming the first row, column or ticker that is wrong.
+        Unavailable: `destination` cannot be written.
+    """
+    rows = _checked_names(read_until(raw, as_of))
+    if rows.is_empty():
+        raise InvalidInput("as_of", as_of.isoformat(), "choose a date on which the source has rows by then")
+    if assets is not None:
+        rows = _requested(rows, assets, as_of)
+    _check_dates(rows)
+    _check_prices(rows)
+    rows = rows.sort("asset", "date")
+    _check_duplicates(rows)
+    first, last = _range(rows)
+    if first == last:
+        raise InvalidInput(
+            "source", f"{rows.height} row(s), all on {first}", "give at least two sessions of prices"
+        )
+    names = tuple(rows.get_column("asset").unique(maintain_order=True).to_list())
+    return PanelRows(_write(rows, destination), names, first, last)
+
+
+def require_session(rows: PanelRows, session: dt.date, may_arrive_until: dt.datetime | None = None) -> None:
+    """Require rows on the session that the run stands for.
+
+    Args:
+        may_arrive_until: until when the missing rows may still arrive; None when they no longer can.
+
+    Raises:
+        DataNotArrived: the panel ends earlier, and a retry may find more.
+        InvalidInput: it ends earlier, for good. Both name the last date there is.
+    """
+    if rows.last >= session:
+        return
+    if may_arrive_until is None:
+        raise InvalidInput(
+            "as_of", session.isoformat(), f"choose a session up to {rows.last}, the last date the source has"
+        )
+    raise DataNotArrived(
+        f"the source has no rows for session {session}, its last date is {rows.last}: "
+        f"retry until {may_arrive_until.isoformat(timespec='minutes')}, or choose an earlier as_of"
+    )
+
+
+def _checked_names(rows: pl.DataFrame) -> pl.DataFrame:
+    nameless = rows.filter(pl.col("asset").is_null())
+    if not nameless.is_empty():
+        raise InvalidInput(f"asset of a row on {nameless['date'][0]}", None, "give every row a ticker")
+    for name in rows.get_column("asset").unique().sort().to_list():
+        as_text("asset", name, longest=LONGEST_NAME)
+        if "\ufffd" in name:
+            raise InvalidInput("asset", name, "write the file in UTF-8")
+    return rows
+
+
+def _requested(rows: pl.DataFrame, assets: Sequence[str], as_of: dt.date) -> pl.DataFrame:
+    if not assets:
+        raise InvalidInput("assets", list(assets), "name at least one ticker, or leave it out to use all")
+    known = set(rows.get_column("asset").unique().to_list())
+    for name in assets:
+        if name not in known:
+            near = difflib.get_close_matches(str(name).upper(), sorted(known), n=3, cutoff=0.4)
+            hint = f"did you mean {' or '.join(near)}" if near else f"use one of {_listed(known)}"
+            raise InvalidInput("assets", name, f"the source has no rows of it on or before {as_of}, {hint}")
+    if len(set(assets)) < len(assets):
+        twice = next(name for name in assets if list(assets).count(name) > 1)
+        raise InvalidInput("assets", twice, "name each ticker once")
+    return rows.filter(pl.col("asset").is_in(list(assets)))
+
+
+def _listed(names: set[str]) -> str:
+    shown = sorted(names)
+    return ", ".join(shown[:10]) + (f" and {len(shown) - 10} more" if len(shown) > 10 else "")
+
+
+def _check_dates(rows: pl.DataFrame) -> None:
+    early = rows.filter(pl.col("date") < EARLIEST).head(1)
+    for asset, date, _ in early.iter_rows():
+        raise InvalidInput(f"date of {asset}", str(date), f"give dates from {EARLIEST} on")
+
+
+def _check_prices(rows: pl.DataFrame) -> None:
+    close = pl.col("close")
+    bad = rows.filter(close.is_null() | ~close.is_finite() | (close <= 0)).head(1)
+    for asset, date, value in bad.iter_rows():
+        raise InvalidInput(
+            f"close of {asset} on {date}", value, "give a positive, finite price or leave the row out"
+        )
+
+
+def _check_duplicates(rows: pl.DataFrame) -> None:
+    """Expects rows sorted by (asset, date)."""
+    same = (pl.col("asset") == pl.col("asset").shift()) & (pl.col("date") == pl.col("date").shift())
+    for asset, date, _ in rows.filter(same).head(1).iter_rows():
+        count = rows.filter((pl.col("asset") == asset) & (pl.col("date") == date)).height
+        raise InvalidInput(f"rows of {asset} on {date}", count, "give one row per asset and date")
+
+
+def _range(rows: pl.DataFrame) -> tuple[dt.date, dt.date]:
+    first, last = rows.select(pl.col("date").min().alias("first"), pl.col("date").max().alias("last")).row(0)
+    return first, last
+
+
+def _write(rows: pl.DataFrame, destination: Path) -> Dataset:
+    """Write rows, sorted by (asset, date), in parts; the index that makes them a dataset comes last."""
+    sizes = rows.group_by("asset", maintain_order=True).len().get_column("len").to_list()
+    parts: list[Part] = []
+    start = 0
+    try:
+        destination.mkdir(parents=True, exist_ok=True)
+        for number, first in enumerate(range(0, len(sizes), ASSETS_PER_PART)):
+            length = sum(sizes[first : first + ASSETS_PER_PART])
+            table = rows.slice(start, length).to_arrow()
+            parts.append(write_part(table, destination / f"part-{number:05d}.parquet", ROWS_SCHEMA))
+            start += length
+        return Dataset.seal(destination, parts)
+    except OSError as error:
+        raise Unavailable(
+            f"dataset {destination} cannot be written ({error.strerror or error}): "
+            "free space or choose another place"
+        ) from error
