@@ -186,7 +186,10 @@ class ModelPipeline:
     def validate(self, features: Features, run: str) -> Validation:
         """Check rows and features against the expectations; the gates judge what is found."""
         report = self._parts.validator.validate(_open(Rows(**features.rows)), _open(features), run)
-        summary = {"checked": report.summary.checked, "failures": list(report.summary.failures)}
+        summary: dict[str, Any] = {
+            "checked": report.summary.checked,
+            "failures": list(report.summary.failures),
+        }
         with self._parts.workspace.scratch() as scratch:
             write_record(scratch, summary, report.attachments)
             key = digest_of({"features": features.digest, "run": run, **summary})
@@ -204,8 +207,11 @@ class ModelPipeline:
         chosen = {**spec.training.parameters, **parameters}
         definition = feature_definition(spec.columns, spec.target)
         dataset = _open(features)
-        training = TrainingSet.load(dataset, definition.columns, definition.target, rows.assets)
-        evaluation = walk_forward(training, trainer, chosen, spec.training.seed)
+        training = TrainingSet.load(
+            dataset, definition.columns, definition.target, rows.assets, horizon=definition.horizon
+        )
+        session = dt.date.fromisoformat(rows.session)
+        evaluation = walk_forward(training, trainer, chosen, spec.training.seed, as_of=session)
         probes, leaks = probe(_open(rows), dataset, definition)
         found = LookAhead(probes, len(evaluation.folds), (*leaks, *check_folds(evaluation.folds, training)))
         environment = parts.environment()
@@ -216,12 +222,13 @@ class ModelPipeline:
             environment=digest_of(environment),
             parameters={"trainer": spec.training.trainer, **chosen},
             seed=spec.training.seed,
-            as_of=dt.date.fromisoformat(rows.session),
+            as_of=session,
         )
         with self._parts.workspace.scratch() as scratch:
             artifact = scratch / "artifact"
             artifact.mkdir()
-            trainer.train(*training.labelled(), chosen, spec.training.seed).save(artifact)
+            model = trainer.train(*training.labelled(), chosen, spec.training.seed, training.names)
+            model.save(artifact)
             manifest = Manifest(spec.metadata(trainer.framework), lineage, artifact_in(artifact))
             attachments = (
                 *parts.plots(spec.name, evaluation),

@@ -139,13 +139,17 @@ def _data(value: object) -> DataSpec:
 def _schedule(value: object) -> ScheduleSpec:
     settings = _known("schedule", value, ScheduleSpec)
     every = as_text("schedule.every", settings.get("every"))
-    start, end = settings.get("start"), settings.get("end")
-    for name, day in (("start", start), ("end", end)):
-        if type(day) is not dt.date and not (name == "end" and day is None):
-            raise InvalidInput(f"schedule.{name}", day, "give a date as YYYY-MM-DD, without quotes")
+    start = _day("schedule.start", settings.get("start"))
+    end = None if settings.get("end") is None else _day("schedule.end", settings["end"])
     if end is not None and end < start:
         raise InvalidInput("schedule.end", str(end), f"give a date not before the start, {start}")
     return ScheduleSpec(every, start, end)
+
+
+def _day(name: str, value: object) -> dt.date:
+    if type(value) is not dt.date:
+        raise InvalidInput(name, value, "give a date as YYYY-MM-DD, without quotes")
+    return value
 
 
 def _training(value: object) -> TrainingSpec:

@@ -145,7 +145,12 @@ class Application:
     def snapshots(self) -> SnapshotPort:
         from veritasvault.adapters.dvc_snapshot import DvcSnapshots
 
-        return DvcSnapshots(self.settings.snapshots, self.settings.snapshots_remote)
+        return DvcSnapshots(
+            self.settings.snapshots,
+            self.settings.snapshots_remote,
+            endpoint_url=self.settings.s3_endpoint,
+            aws_connection=self.settings.aws_connection,
+        )
 
     @cached_property
     def source(self) -> SourcePort:
