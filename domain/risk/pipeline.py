@@ -21,6 +21,7 @@ from domain.registry.manifest import Manifest
 from domain.registry.ports import Clock
 from domain.registry.registration import ModelRegistration, RegisteredModel
 from domain.risk.as_of import fill_source, instant_of, resolve_session
+from domain.risk.parameters import choose
 from domain.risk.spec import ModelSpec
 from domain.risk.workspace import Workspace, artifact_in, read_record, write_record
 
@@ -204,7 +205,9 @@ class ModelPipeline:
 
         spec, parts, rows = self._spec, self._parts, Rows(**features.rows)
         trainer = parts.trainer(spec.training.trainer)
-        chosen = {**spec.training.parameters, **parameters}
+        chosen = choose(
+            spec.training.trainer, trainer.parameters(), {**spec.training.parameters, **parameters}
+        )
         definition = feature_definition(spec.columns, spec.target)
         dataset = _open(features)
         training = TrainingSet.load(

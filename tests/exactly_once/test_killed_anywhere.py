@@ -3,15 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pytest
 
+from domain.registry.ports import ModelRegistryPort
 from tests.exactly_once.candidates import register
 from tests.exactly_once.kill_points import in_child
-from veritasvault.bootstrap import Application, bootstrap
+from veritasvault.adapters.s3_registry import S3ModelRegistryAdapter
+from veritasvault.bootstrap import Application
+from veritasvault.settings import Settings
 
-LARGE = 11 * 2**20  # three upload parts of 5 MiB, the smallest S3 takes
+PART = 5 * 2**20  # the smallest part S3 takes
+LARGE = 11 * 2**20  # three parts
+
+
+class SmallParts(Application):
+    """Uploads in the smallest parts, so that a kill can fall between them."""
+
+    @cached_property
+    def registry(self) -> ModelRegistryPort:
+        bucket, prefix = self.settings.registry.removeprefix("s3://").split("/")
+        return S3ModelRegistryAdapter(
+            bucket,
+            prefix=prefix,
+            endpoint_url=self.settings.s3_endpoint,
+            multipart_threshold=PART,
+            part_size=PART,
+        )
 
 
 @dataclass(frozen=True)
@@ -23,7 +43,8 @@ class System:
     large: int
 
     def application(self) -> Application:
-        return bootstrap(self.environment)
+        settings = Settings.read(self.environment)
+        return SmallParts(settings) if self.large else Application(settings)
 
     def register(self, candidate: int) -> None:
         register(self.application(), self.artifacts, candidate, self.large)
@@ -43,16 +64,13 @@ def system(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
     environment = {"VERITAS_HOME": str(tmp_path / "home")}
     if registry == "s3":
         server = request.getfixturevalue("s3_server")
-        environment |= {
-            "VERITAS_REGISTRY": f"s3://{server.make_bucket()}/models",
-            "VERITAS_S3_ENDPOINT": server.endpoint,
-        }
-        for name, value in server.environment.items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setattr("veritasvault.adapters.s3_registry.PART_SIZE", 5 * 2**20)
-        monkeypatch.setattr("veritasvault.adapters.s3_registry.MULTIPART_THRESHOLD", 5 * 2**20)
+        environment["VERITAS_REGISTRY"] = f"s3://{server.make_bucket()}/models"
+        environment["VERITAS_S3_ENDPOINT"] = server.endpoint
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", server.access_key)
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", server.secret_key)
+        monkeypatch.setenv("AWS_DEFAULT_REGION", server.region)
     if ledger == "postgresql":
-        environment["VERITAS_LEDGER"] = request.getfixturevalue("postgres_url")
+        environment["VERITAS_LEDGER"] = request.getfixturevalue("postgres_url")()
     return System(environment, tmp_path / "artifacts", LARGE if registry == "s3" else 0)
 
 

@@ -51,7 +51,7 @@ def _race(environment: dict[str, str], artifacts: Path, candidates: list[int]) -
 def environment(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
     values = {"VERITAS_HOME": str(tmp_path / "home")}
     if request.param == "postgresql":
-        values["VERITAS_LEDGER"] = request.getfixturevalue("postgres_url")
+        values["VERITAS_LEDGER"] = request.getfixturevalue("postgres_url")()
     return values
 
 
