@@ -98,6 +98,8 @@ def _checked_names(rows: pl.DataFrame) -> pl.DataFrame:
         raise InvalidInput(f"asset of a row on {nameless['date'][0]}", None, "give every row a ticker")
     for name in rows.get_column("asset").unique().sort().to_list():
         as_text("asset", name, longest=LONGEST_NAME)
+        if "\n" in name:
+            raise InvalidInput("asset", name, "write a ticker on one line")
         if "\ufffd" in name:
             raise InvalidInput("asset", name, "write the file in UTF-8")
     return rows
