@@ -61,7 +61,7 @@ def private_directory(directory: Path) -> Iterator[Path]:
         Unavailable: `directory` cannot be made or written.
     """
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directories(directory)
         sweep(directory)
         lock, path = _claim(directory)
     except OSError as error:
@@ -110,6 +110,28 @@ def _claim(directory: Path) -> tuple[int, Path]:
         os.close(lock)
 
 
+def make_directories(directory: Path) -> None:
+    """Make a directory with its parents, and flush every new name so that it survives a power cut."""
+    new = []
+    while not os.path.lexists(directory):
+        new.append(directory)
+        directory = directory.parent
+    for path in reversed(new):
+        path.mkdir(exist_ok=True)
+        flush_directory(path.parent)
+    if not directory.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(directory))
+
+
+def flush_directory(path: Path) -> None:
+    """Make the names in a directory durable."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
 def unavailable(error: OSError, doing: str) -> Unavailable:
     """Say in one sentence what kept the operating system from `doing`, and what to do about it."""
     if error.errno in _FULL:
@@ -142,13 +164,9 @@ class _Copy:
             raise self._unreadable(error, "") from error
         try:
             if stat.S_ISDIR(os.fstat(fd).st_mode):
-                files = list(self._directory(fd, ""))
-                _fsync_directory(self.root)
-                return files
+                return list(self._directory(fd, ""))
             name = os.path.basename(os.path.abspath(self.source))  # noqa: PTH100,PTH119 - resolve() follows links
-            files = [self._file(fd, _checked(name))]
-            _fsync_directory(self.root)
-            return files
+            return [self._file(fd, _checked(name))]
         finally:
             os.close(fd)
 
@@ -173,7 +191,6 @@ class _Copy:
                 if stat.S_ISDIR(os.fstat(child).st_mode):
                     self._make(self.root / path)
                     yield from self._directory(child, path)
-                    _fsync_directory(self.root / path)
                 else:
                     yield self._file(child, path)
             finally:
@@ -278,14 +295,3 @@ def _flush(target: int) -> None:
 def _wait(future: Future[None] | None) -> None:
     if future:
         future.result()
-
-
-def _fsync_directory(path: Path) -> None:
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-    except OSError as error:
-        raise unavailable(error, f"staging {path.name}") from error
