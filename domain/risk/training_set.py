@@ -122,7 +122,7 @@ def label_ends(assets: Integers, dates: Days, horizon: int) -> Days:
 
 def as_day(value: np.datetime64) -> dt.date:
     """A calendar date of numpy's."""
-    return dt.date.fromisoformat(str(np.datetime64(value, "D")))
+    return dt.date.fromisoformat(str(value)[:10])
 
 
 def _read(dataset: Dataset, columns: Sequence[str]) -> pa.Table:
@@ -148,9 +148,8 @@ def _feature(table: pa.Table, name: str) -> Floats:
 def _target(table: pa.Table, name: str) -> Floats:
     column = table.column(name)
     values = np.array(column.to_numpy(), dtype=np.float64)
-    wrong = np.asarray(column.is_valid().to_numpy(), dtype=np.bool_) & ~(
-        np.isfinite(values) & (values >= 0.0)
-    )
+    given = np.asarray(column.is_valid().to_numpy(), dtype=np.bool_)
+    wrong = given & ~(np.isfinite(values) & (values >= 0.0))
     if np.any(wrong):
         row = int(np.flatnonzero(wrong)[0])
         raise InvalidInput(
