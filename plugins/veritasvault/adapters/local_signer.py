@@ -64,7 +64,8 @@ class LocalSigner:
             raise self._unavailable(error) from error
         return (current, *(key for key in published if key != current))
 
-    def verify(self, key: PublicKey, message: bytes, signature: bytes) -> bool:
+    @staticmethod
+    def verify(key: PublicKey, message: bytes, signature: bytes) -> bool:
         if key.algorithm != "ed25519":
             return False
         try:

@@ -1,0 +1,6 @@
+"""`python -m veritasvault.cli` is the console command `veritas`."""
+
+from veritasvault.cli.app import main
+
+if __name__ == "__main__":
+    main()

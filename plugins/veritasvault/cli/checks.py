@@ -1,0 +1,223 @@
+"""Checks of what the registry stands on: Python, settings, storage, ledger, keys, snapshots, tracking."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import unquote, urlsplit
+
+if TYPE_CHECKING:
+    from veritasvault.bootstrap import Application
+
+Status = Literal["ok", "warn", "fail"]
+_LITTLE_SPACE = 1 << 30
+_PATIENCE = 3.0
+"""Seconds that a server may take to accept a connection."""
+_OLDEST, _NEWEST = (3, 11), (3, 13)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What one check found: 'ok', 'warn' or 'fail', a sentence, and how to mend it."""
+
+    name: str
+    status: Status
+    detail: str
+    remedy: str | None = None
+
+
+def python() -> Check:
+    version = f"{sys.version.split()[0]} at {sys.prefix}"
+    if not _OLDEST <= sys.version_info[:2] <= _NEWEST:
+        return Check("python", "fail", version, "use Python 3.11, 3.12 or 3.13")
+    return Check("python", "ok", version)
+
+
+def settings(application: Application, environment: Mapping[str, str]) -> Check:
+    """The settings that somebody made, and the home that follows from them."""
+    from veritasvault.settings import PREFIX
+
+    given = sorted(name for name in environment if name.startswith(PREFIX))
+    made = f"set: {', '.join(given)}" if given else "all defaults"
+    return Check("settings", "ok", f"{made}; home {application.settings.home}")
+
+
+def home(application: Application) -> Check:
+    """Whether state can be written, and whether there is room for it."""
+    place = application.settings.home
+    problem = unwritable(place)
+    if problem:
+        return Check("home", "fail", f"{place}: {problem}", "make it writable or set VERITAS_HOME")
+    free = shutil.disk_usage(_nearest(place)).free
+    room = f"{free / (1 << 30):.1f} GiB free"
+    if free < _LITTLE_SPACE:
+        return Check("home", "warn", f"{place}: only {room}", "free space or set VERITAS_HOME")
+    made = "writable" if place.is_dir() else "not there yet, it is made when something is stored"
+    return Check("home", "ok", f"{place}: {made}, {room}")
+
+
+def registry(application: Application) -> Check:
+    """Whether models can be stored, or at least read, where the settings say."""
+    place = application.settings.registry
+    parts = urlsplit(place)
+    if parts.scheme == "s3":
+        if find_spec("boto3") is None:
+            return Check("registry", "fail", f"{place}: boto3 is missing", "pip install 'veritasvault[s3]'")
+        endpoint = application.settings.s3_endpoint
+        if endpoint and not listening(endpoint, 443):
+            return Check(
+                "registry", "fail", f"{endpoint} does not answer", "start it or mend VERITAS_S3_ENDPOINT"
+            )
+        next(iter(application.registry.list()), None)
+        return Check("registry", "ok", f"{place}: reachable, it can be listed")
+    problem = unwritable(Path(unquote(parts.path)))
+    if problem:
+        return Check("registry", "fail", f"{place}: {problem}", "make it writable or mend VERITAS_REGISTRY")
+    return Check("registry", "ok", f"{place}: writable")
+
+
+def ledger(application: Application) -> Check:
+    """Whether the ledger opens, how long it is, and how much of it is signed."""
+    url = application.settings.ledger
+    file = sqlite_file(url)
+    if file is not None and not file.exists():
+        problem = unwritable(file.parent)
+        if problem:
+            return Check(
+                "ledger", "fail", f"{file.parent}: {problem}", "make it writable or set VERITAS_LEDGER"
+            )
+        return Check("ledger", "ok", f"{file}: not there yet, the first registration makes it")
+    from veritasvault.adapters.sql_ledger_tables import SCHEMA_VERSION
+
+    port = application.ledger.port
+    size, pending = port.size(), application.ledger.pending()
+    detail = f"{port.origin()}, schema {SCHEMA_VERSION}: {size} entries, {pending} of them not signed"
+    if file is not None and not os.access(file, os.W_OK):
+        return Check(
+            "ledger", "fail", f"{file}: it may not be written", "make the file and its directory writable"
+        )
+    if pending:
+        return Check("ledger", "warn", detail, "veritas ledger checkpoint")
+    return Check("ledger", "ok", detail)
+
+
+def keys(application: Application) -> Check:
+    """Whether the signing key is there, private, and the one that signed the ledger."""
+    directory = application.settings.keys
+    private = directory / "signing-key.pem"
+    file = sqlite_file(application.settings.ledger)
+    last = None if file is not None and not file.exists() else application.ledger.port.last_checkpoint()
+    if not private.exists():
+        if last is None:
+            return Check("keys", "ok", f"{directory}: no key yet, the first registration makes it")
+        lost = f"{private} is missing, and the ledger is signed already"
+        return Check("keys", "fail", lost, "restore the keys directory from a backup")
+    if private.stat().st_mode & 0o077:
+        return Check("keys", "fail", f"{private} can be read by others", f"chmod 600 {private}")
+    from domain.registry.checkpoint import open_checkpoint, vkey
+    from domain.registry.errors import NotVerified
+
+    signer = application.ledger.signer
+    known = signer.public_keys()
+    if last is not None:
+        try:
+            open_checkpoint(last.note, known, signer.verify)
+        except NotVerified as error:
+            lost = f"the last checkpoint does not verify: {error}"
+            return Check(
+                "keys", "fail", lost, f"restore {directory} from a backup, then veritas verify --all"
+            )
+    return Check("keys", "ok", f"{len(known)} in {directory}, current: {vkey(known[0])}")
+
+
+def snapshots(application: Application) -> Check:
+    """Whether raw data can be kept, and its remote be reached."""
+    remote = application.settings.snapshots_remote
+    if find_spec("dvc") is None:
+        return Check("snapshots", "warn", "dvc is missing", "pip install 'veritasvault[snapshots]'")
+    if remote is None:
+        return Check("snapshots", "ok", f"{application.settings.snapshots}, no remote")
+    parts = urlsplit(remote)
+    if parts.scheme in ("", "file"):
+        problem = unwritable(Path(unquote(parts.path)))
+        if problem:
+            return Check("snapshots", "fail", f"{remote}: {problem}", "mend it or VERITAS_SNAPSHOTS_REMOTE")
+        return Check("snapshots", "ok", f"remote {remote}: writable")
+    endpoint = application.settings.s3_endpoint
+    if endpoint and not listening(endpoint, 443):
+        return Check(
+            "snapshots", "fail", f"{endpoint} does not answer", "start it or mend VERITAS_S3_ENDPOINT"
+        )
+    if find_spec("dvc_s3") is None:
+        return Check("snapshots", "fail", "dvc-s3 is missing", "pip install 'veritasvault[snapshots]'")
+    return Check("snapshots", "ok", f"remote {remote}, its bucket is opened by the first snapshot")
+
+
+def tracking(application: Application) -> Check:
+    """Whether experiment runs can be written."""
+    place = application.settings.tracking
+    if find_spec("mlflow") is None:
+        return Check("tracking", "warn", "mlflow is missing", "pip install 'veritasvault[tracking]'")
+    remedy = "mend it or VERITAS_TRACKING"
+    file = sqlite_file(place)
+    if file is not None:
+        problem = unwritable(file.parent)
+        if problem:
+            return Check("tracking", "fail", f"{file}: {problem}", remedy)
+        return Check("tracking", "ok", f"{file}: {'there' if file.exists() else 'made by the first run'}")
+    if urlsplit(place).hostname and not listening(place, 443 if place.startswith("https") else 80):
+        return Check(
+            "tracking", "fail", f"{without_password(place)} does not answer", f"start it, or {remedy}"
+        )
+    return Check("tracking", "ok", f"{without_password(place)}")
+
+
+def unwritable(directory: Path) -> str | None:
+    """Why nothing could be written there; a directory that does not exist yet is judged by its parent."""
+    place = _nearest(directory)
+    if not place.is_dir():
+        return f"{place} is not a directory"
+    try:
+        # Asking for permissions is not enough: root has them all, also on a read-only mount.
+        with tempfile.TemporaryFile(dir=place):
+            return None
+    except OSError as error:
+        return f"{place} cannot be written ({error.strerror})"
+
+
+def listening(url: str, default_port: int) -> bool:
+    """Whether somebody accepts connections at a URL's host and port."""
+    parts = urlsplit(url)
+    try:
+        port = parts.port or default_port
+        with socket.create_connection((parts.hostname or "", port), timeout=_PATIENCE):
+            return True
+    except (OSError, ValueError):
+        return False
+
+
+def sqlite_file(url: str) -> Path | None:
+    """The file of an SQLite URL; None for another database."""
+    scheme, separator, path = url.partition(":///")
+    return Path(path) if separator and scheme.split("+")[0] == "sqlite" else None
+
+
+def without_password(url: str) -> str:
+    """A URL as it may be shown."""
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    return parts._replace(netloc=f"{parts.username}:***@{parts.netloc.rpartition('@')[2]}").geturl()
+
+
+def _nearest(place: Path) -> Path:
+    """The place itself, or the closest of its parents that exists."""
+    return next(path for path in (place, *place.parents) if path.exists())

@@ -1,0 +1,124 @@
+"""How a command ends: each failure as one sentence on standard error, and an exit code."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+GOOD = 0
+BAD = 1
+"""The answer is bad: tampered, refused, not found, not available."""
+MISUSED = 2
+"""Wrong usage or input."""
+INTERRUPTED = 128 + signal.SIGINT
+READER_GONE = 128 + signal.SIGPIPE
+
+
+def run(command: Callable[[], int], arguments: Sequence[str]) -> int:
+    """Call the command and return the exit code; whatever it raises is reported, never as a traceback.
+
+    With `--json` among the arguments, errors are also printed to standard output, as
+    `{"error": {"kind", "message", "exit_code", "retriable", …}}`.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        # A character that the terminal's encoding lacks must not end a command.
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+    try:
+        code = command()
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        return _reader_gone()
+    except Exception as error:
+        if sys.flags.dev_mode:
+            raise
+        return _failed(error, as_json="--json" in arguments)
+    return code
+
+
+def _failed(error: Exception, *, as_json: bool) -> int:
+    document = _document(error)
+    try:
+        if as_json and not _is_output(error):
+            from veritasvault.cli.output import print_json
+
+            print_json({"error": document})
+            sys.stdout.flush()
+        sys.stderr.write(f"veritas: {document['message']}\n")
+        sys.stderr.flush()
+    except OSError:
+        _abandon_output()
+    return int(document["exit_code"])
+
+
+def _document(error: Exception) -> dict[str, Any]:
+    from domain.registry.errors import DomainException, GateFailed, InvalidInput
+
+    document: dict[str, Any] = {"kind": type(error).__name__, "message": _sentence(str(error))}
+    if isinstance(error, DomainException):
+        document |= {"exit_code": error.exit_code, "retriable": error.retriable}
+        if isinstance(error, InvalidInput):
+            document |= {"field": error.field, "remedy": error.remedy}
+        if isinstance(error, GateFailed):
+            document |= {"reasons": list(error.reasons)}
+        return document
+    usage = getattr(error, "format_message", None)
+    if usage is not None:
+        return {
+            "kind": "WrongUsage",
+            "message": f"{_sentence(usage())} (see {_command_path(error)} --help)",
+            "exit_code": MISUSED,
+            "retriable": False,
+        }
+    if _is_output(error):
+        message = f"standard output cannot be written ({os.strerror(getattr(error, 'errno', 0) or 0)})"
+    else:
+        message = (
+            f"failed unexpectedly with {type(error).__name__}: {_sentence(str(error))}; this is a defect, "
+            "run it with PYTHONDEVMODE=1 to see where"
+        )
+    return document | {"message": message, "exit_code": BAD, "retriable": False}
+
+
+def _command_path(error: Exception) -> str:
+    context = getattr(error, "ctx", None)
+    return getattr(context, "command_path", None) or "veritas"
+
+
+def _sentence(text: str) -> str:
+    """One line without characters that would steer a terminal."""
+    joined = " ".join(text.split())
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in joined)
+
+
+def _is_output(error: Exception) -> bool:
+    """Whether writing to standard output failed; adapters let no OSError of their own through."""
+    return (
+        isinstance(error, OSError)
+        and error.filename is None
+        and error.errno in (errno.ENOSPC, errno.EIO, errno.EBADF, errno.EDQUOT)
+    )
+
+
+def _reader_gone() -> int:
+    """The reader of a pipe, such as head, has seen enough: end quietly, as other programs do."""
+    _abandon_output()
+    return READER_GONE
+
+
+def _abandon_output() -> None:
+    """Keep the interpreter from flushing, and failing on, what can no longer be written."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)

@@ -1,0 +1,130 @@
+"""`veritas ledger`: show the events of the ledger, and sign it."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from veritasvault.cli.failures import BAD
+from veritasvault.cli.options import HELP, JsonOption
+from veritasvault.cli.output import Printer, Styled, print_json
+
+if TYPE_CHECKING:
+    from domain.registry.events import DomainEvent
+    from domain.registry.ports import Entry
+
+app = typer.Typer(
+    help="The append-only log of what happened: show, checkpoint.",
+    no_args_is_help=True,
+    context_settings=HELP,
+)
+
+_NEWEST = 20
+
+
+@app.command("show", context_settings=HELP)
+def show(
+    start: Annotated[
+        int | None,
+        typer.Option(
+            "--from", min=0, metavar="INDEX", help="First entry; without it the newest.", show_default=False
+        ),
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many entries.")] = _NEWEST,
+    as_json: JsonOption = False,
+) -> None:
+    """Show entries of the ledger, oldest first.
+
+    Exit code 1 if one of them cannot be read; `veritas verify --all` says more.
+
+    \b
+    Examples:
+      veritas ledger show
+      veritas ledger show --from 0 --limit 100 --json
+    """
+    from veritasvault.bootstrap import bootstrap
+
+    port = bootstrap().ledger.port
+    size = port.size()
+    last = port.last_checkpoint()
+    signed = 0 if last is None else last.size
+    first = max(0, size - limit) if start is None else start
+    entries = [_readable(entry) for entry in port.read(first, first + limit)]
+    if as_json:
+        listed = [_document(entry, event) for entry, event in entries]
+        counts = {"size": size, "signed": signed, "pending": size - signed}
+        print_json({"origin": port.origin(), **counts, "entries": listed})
+    else:
+        printer = Printer()
+        printer.line(f"{port.origin()}: {size} entries, {signed} of them signed")
+        printer.table(("entry", "at", "event", "about"), [_row(entry, event) for entry, event in entries])
+    if any(event is None for _, event in entries):
+        raise typer.Exit(BAD)
+
+
+@app.command("checkpoint", context_settings=HELP)
+def checkpoint(as_json: JsonOption = False) -> None:
+    """Sign what is not signed yet, and print the newest signed note.
+
+    The note is a C2SP tlog-checkpoint; who keeps a copy can later prove that
+    nothing before it was changed or cut off.
+
+    \b
+    Examples:
+      veritas ledger checkpoint > checkpoint.txt
+      veritas ledger checkpoint --json
+    """
+    from domain.registry.checkpoint import open_checkpoint, vkey
+    from veritasvault.bootstrap import bootstrap
+
+    ledger = bootstrap().ledger
+    note = ledger.checkpoint().note
+    if not as_json:
+        sys.stdout.write(note.decode())
+        return
+    keys = ledger.signer.public_keys()
+    head = open_checkpoint(note, keys, ledger.signer.verify)
+    print_json(
+        {
+            "origin": head.origin,
+            "size": head.size,
+            "root": head.root.hex(),
+            "note": note.decode(),
+            "keys": [vkey(key) for key in keys],
+        }
+    )
+
+
+def _readable(entry: Entry) -> tuple[Entry, DomainEvent | None]:
+    """An entry with its event; None for one that was changed."""
+    from domain.registry.errors import IntegrityError
+    from domain.registry.ledger_view import recorded
+
+    try:
+        return entry, recorded(entry).event
+    except IntegrityError:
+        return entry, None
+
+
+def _document(entry: Entry, event: DomainEvent | None) -> dict[str, Any]:
+    return {
+        "index": entry.index,
+        "leaf_hash": entry.leaf_hash.hex(),
+        "kind": None if event is None else event.KIND,
+        "at": None if event is None else event.to_json()["at"],
+        "event": None if event is None else event.to_json(),
+    }
+
+
+def _row(entry: Entry, event: DomainEvent | None) -> tuple[object, ...]:
+    if event is None:
+        return entry.index, None, Styled("unreadable", "bad"), "run veritas verify --all"
+    document = event.to_json()
+    version = document.get("version")
+    about = document["name"] if version is None else f"{document['name']}@{version}"
+    refused = [gate["gate"] for gate in document.get("gates", ()) if gate["outcome"] == "failed"]
+    if refused:
+        about += f": {', '.join(refused)}"
+    return entry.index, document["at"], event.KIND, about
