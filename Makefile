@@ -6,10 +6,10 @@
 SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check install
 RUNTIME := $(VENV)/.runtime-is-installed
 TESTING := $(VENV)/.tests-are-installed
 UV := .cache/uv/bin/uv
+QUIET := --disable-pip-version-check --quiet
 
 # The first of these that is new enough for us and not too new for our pins.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
@@ -42,36 +42,44 @@ lint: $(TESTING) ## Style, types and layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-COMPILE := $(UV) pip compile pyproject.toml --quiet --upgrade --universal --python-version 3.11 \
-	--generate-hashes --no-emit-index-url --no-header
+COMPILE := $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-header
 
-lock: $(UV) ## Resolve both requirements files anew
-	$(COMPILE) --extra pipelines -o requirements.txt
+lock: $(UV) ## Resolve the pinned requirements anew
+	$(COMPILE) pyproject.toml --extra pipelines -o requirements.txt
 	@# pymerkle, an oracle of tests, asks for an old cachetools; what we call of it does not use it.
 	echo 'cachetools==7.3.2' > .cache/overrides.txt
-	$(COMPILE) --extra pipelines --extra test -c requirements.txt --override .cache/overrides.txt -o requirements-test.txt
+	$(COMPILE) pyproject.toml --extra pipelines --extra test -c requirements.txt \
+		--override .cache/overrides.txt -o requirements-test.txt
+	echo uv | $(COMPILE) --no-annotate - -o requirements-uv.txt
 
 clean: ## Remove caches and build products; keeps .venv and .veritas, where the registry is
 	rm -rf .cache .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
-$(RUNTIME): requirements.txt pyproject.toml | $(BIN)/python
-	@echo "Installing what pipelines need (1.7 GB, some minutes, once) ..."
-	$(PIP) --no-deps --require-hashes -r requirements.txt
-	$(PIP) --quiet --no-deps --no-build-isolation --editable .
+# uv takes a quarter of pip's time, but does not read pip's configuration: where a machine finds
+# packages by that alone, pip does the same from the same hashes.
+define install
+@echo "Installing $(1) into $(VENV): $(2), once ..."
+$(UV) pip install --python $(BIN)/python --no-deps --require-hashes --compile-bytecode -r $(1) \
+	|| $(BIN)/python -m pip $(QUIET:--quiet=) install --no-deps --require-hashes -r $(1)
+$(BIN)/python -m pip $(QUIET) install --no-deps --no-build-isolation --editable .
+endef
+
+$(RUNTIME): requirements.txt pyproject.toml | $(BIN)/python $(UV)
+	$(call install,requirements.txt,1.7 GB and some minutes)
 	@touch $@
 
 # The pins of the tests hold all of the runtime's.
-$(TESTING): requirements-test.txt pyproject.toml | $(BIN)/python
-	@echo "Installing what pipelines and tests need (2 GB, some minutes, once) ..."
-	$(PIP) --no-deps --require-hashes -r requirements-test.txt
-	$(PIP) --quiet --no-deps --no-build-isolation --editable .
+$(TESTING): requirements-test.txt pyproject.toml | $(BIN)/python $(UV)
+	$(call install,requirements-test.txt,2 GB and some minutes)
 	@touch $(RUNTIME) $@
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 was found: install one, or name it with make PYTHON=/path/to/python" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "$(PYTHON) cannot make environments: install its venv package (Debian: apt-get install python3-venv)" >&2; exit 1; }
 
-$(UV):
-	$(PYTHON) -m venv .cache/uv
-	.cache/uv/bin/python -m pip --disable-pip-version-check install --quiet uv
+$(UV): requirements-uv.txt | $(BIN)/python
+	@$(BIN)/python -m venv .cache/uv
+	@.cache/uv/bin/python -m pip $(QUIET) install --require-hashes -r requirements-uv.txt
+	@touch $@
