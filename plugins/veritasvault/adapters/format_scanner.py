@@ -1,0 +1,111 @@
+"""The allow-list of formats: the extension chooses a strict parser, which must account for every byte."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import IO
+
+from domain.registry.artifact import ArtifactFile, StagedArtifact
+from domain.registry.ports import Finding
+from domain.registry.staging import unavailable
+from veritasvault.adapters.formats import (
+    numpy_format,
+    onnx_format,
+    parquet_format,
+    png_format,
+    safetensors_format,
+    skops_format,
+    text_format,
+)
+from veritasvault.adapters.formats.base import Refused
+from veritasvault.adapters.formats.polyglot import refuse_polyglot
+
+_PARSERS: dict[str, Callable[[IO[bytes], int], None]] = {
+    ".csv": text_format.check_text,
+    ".json": text_format.check_json,
+    ".md": text_format.check_text,
+    ".npy": numpy_format.check,
+    ".parquet": parquet_format.check,
+    ".png": png_format.check,
+    ".safetensors": safetensors_format.check,
+    ".skops": skops_format.check,
+    ".toml": text_format.check_toml,
+    ".txt": text_format.check_text,
+}
+_ONNX = ".onnx"
+_ALLOWED = ", ".join(sorted((*_PARSERS, _ONNX)))
+
+
+class FormatScanner:
+    """An `ArtifactScannerPort` that admits ONNX, skops, safetensors and plain data, and nothing else.
+
+    No file is loaded or executed. Large tensors and arrays are not read: where the header accounts for
+    every byte, their content cannot be anything but numbers.
+    """
+
+    def scan(self, artifact: StagedArtifact) -> tuple[Finding, ...]:
+        scan = _Scan(artifact)
+        files = artifact.artifact.files
+        external = [file for file in files if _suffix(file) in onnx_format.EXTERNAL_SUFFIXES]
+        for file in files:
+            if file not in external:
+                scan.guarded(file, scan.check)
+        # Only the models say what these bytes are, so they come last.
+        for file in external:
+            scan.guarded(file, scan.check_external)
+        scan.find_missing({file.path for file in external})
+        return tuple(sorted(scan.findings, key=lambda finding: finding.path))
+
+
+@dataclass
+class _Scan:
+    artifact: StagedArtifact
+    findings: list[Finding] = field(default_factory=list)
+    spans: dict[str, list[onnx_format.Span]] = field(default_factory=dict)
+    users: dict[str, str] = field(default_factory=dict)
+
+    def guarded(self, file: ArtifactFile, check: Callable[[IO[bytes], ArtifactFile], None]) -> None:
+        """Run a parser; whatever it trips over is a finding, so that a bug refuses and never admits."""
+        try:
+            with (self.artifact.root / file.path).open("rb") as content:
+                check(content, file)
+        except Refused as refused:
+            self.findings.append(Finding(file.path, refused.reason, refused.remedy))
+        except OSError as error:
+            raise unavailable(error, f"scanning {file.path}") from error
+        except Exception as error:
+            reason = f"it cannot be parsed ({type(error).__name__}: {error})"
+            self.findings.append(Finding(file.path, reason, "write it again with the library of its format"))
+
+    def check(self, content: IO[bytes], file: ArtifactFile) -> None:
+        suffix = _suffix(file)
+        parser = _PARSERS.get(suffix)
+        if suffix == _ONNX:
+            for span in onnx_format.check(content, file.size, file.path):
+                self.spans.setdefault(span.path, []).append(span)
+                self.users.setdefault(span.path, file.path)
+        elif parser is not None:
+            parser(content, file.size)
+        else:
+            raise Refused(f"{suffix or 'no extension'!r} is not an allowed format", f"use one of {_ALLOWED}")
+        # A skops file is a zip archive by right.
+        if suffix != ".skops":
+            refuse_polyglot(content, file.size)
+
+    def check_external(self, content: IO[bytes], file: ArtifactFile) -> None:
+        spans = self.spans.get(file.path)
+        if spans is None:
+            raise Refused("no ONNX model of the artifact refers to it", "remove it, or add its model")
+        onnx_format.check_external(content, file.size, spans)
+        refuse_polyglot(content, file.size)
+
+    def find_missing(self, present: set[str]) -> None:
+        for path in sorted(self.spans.keys() - present):
+            reason = f"its external data {path!r} is not in the artifact"
+            self.findings.append(Finding(self.users[path], reason, "put it beside the model"))
+
+
+def _suffix(file: ArtifactFile) -> str:
+    return PurePosixPath(file.path).suffix.lower()

@@ -1,0 +1,1 @@
+"""One strict parser for each format that an artifact may hold."""
