@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class DomainException(Exception):
@@ -15,6 +15,10 @@ class DomainException(Exception):
 
     exit_code: ClassVar[int] = 1
     retriable: ClassVar[bool] = False
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle as it is: subclasses take other arguments than the message, and workers raise them too."""
+        return _restored, (type(self), self.args), self.__dict__
 
 
 class InvalidInput(DomainException):
@@ -73,6 +77,12 @@ class Contended(Unavailable):
 
 class DataNotArrived(Unavailable):
     """The source ends before the session the run stands for, and may still grow."""
+
+
+def _restored(kind: type[DomainException], args: tuple[Any, ...]) -> DomainException:
+    error = kind.__new__(kind)
+    error.args = args
+    return error
 
 
 def _shown(value: object) -> str:

@@ -29,14 +29,6 @@ _EPOCH = dt.date(1970, 1, 1)
 
 
 @dataclass(frozen=True, slots=True)
-class Probed:
-    """What a probe found: its cut-off sessions as ISO dates, and a sentence for each feature that saw more."""
-
-    probes: tuple[str, ...]
-    violations: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class _Stretch:
     """The sessions whose features are compared; days since 1970-01-01, both included."""
 
@@ -76,7 +68,7 @@ class _Excerpt:
 
 @dataclass(frozen=True, slots=True)
 class _Cells:
-    """Feature values of a stretch's rows that have a whole window; asset, date and each column of shape (m,)."""
+    """Feature values of a stretch's rows that have a whole window; all of shape (m,)."""
 
     asset: NDArray[np.object_]
     date: Integers
@@ -102,13 +94,14 @@ class _Cells:
 
 def probe(
     rows: Dataset, features: Dataset, definition: FeatureDefinition, probes: int = 3, seed: int = 0
-) -> Probed:
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Look for feature cells that depend on rows after their date, or on rows outside their window.
 
     For each of `probes` sessions spread over the feature set, the features of the sessions up to it are
     recomputed three times: with the rows that really follow, with garbage in their place, and with none. A
     cell whose bits differ between these saw the future. A cell that differs from `features` was made from
-    rows outside its declared window, or from other rows.
+    rows outside its declared window, or from other rows. Returns the cut-off sessions as ISO dates, and a
+    sentence for each violation.
 
     Raises:
         InvalidInput: the feature set is empty, or of another panel's parts.
@@ -129,15 +122,16 @@ def probe(
         for stretch in stretches
         for sentence in _violations(excerpts[stretch], stretch, definition, np.random.default_rng(seed))
     ]
-    return Probed(tuple(_iso(stretch.cutoff) for stretch in stretches), tuple(violations))
+    return tuple(_iso(stretch.cutoff) for stretch in stretches), tuple(violations)
 
 
 def _stretches(features: Dataset, probes: int, seed: int) -> list[_Stretch]:
     """A cut-off from each of `probes` equal spans of the feature set's sessions, drawn by the seed."""
     dates = [np.unique(_days(pq.read_table(path, columns=["date"]))) for path in features.paths]
     sessions = np.unique(np.concatenate(dates))
+    before_last = max(1, len(sessions) - 1)  # nothing follows the last session
     random = np.random.default_rng(seed)
-    spans = np.array_split(np.arange(len(sessions)), min(probes, len(sessions)))
+    spans = np.array_split(np.arange(before_last), min(probes, before_last))
     ends = [int(random.choice(span)) for span in spans]
     return [_Stretch(int(sessions[max(0, end - _SESSIONS_COMPARED + 1)]), int(sessions[end])) for end in ends]
 
@@ -166,7 +160,7 @@ def _violations(
     same_rows = stored.rows() == known.rows()
     if not same_rows:
         yield f"the feature set has other rows up to {_iso(stretch.cutoff)} than its definition gives"
-    for column, name in enumerate(definition.names):
+    for column, name in enumerate(definition.columns):
         seen = [rows for rows in (real.differing(future, column) for future in futures) if len(rows)]
         if seen:
             yield (
@@ -203,7 +197,7 @@ def _stored(excerpts: list[_Excerpt], definition: FeatureDefinition) -> _Cells:
             _Cells(
                 stored.column("asset").to_numpy(),
                 _days(stored),
-                [stored.column(name).to_numpy() for name in definition.names],
+                [stored.column(name).to_numpy() for name in definition.columns],
             )
             for stored in (excerpt.stored for excerpt in excerpts)
         ]

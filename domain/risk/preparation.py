@@ -119,7 +119,7 @@ def panel_of(table: pa.Table) -> Panel:
 
 def feature_table(part: PanelPart, computed: FeatureRows, definition: FeatureDefinition) -> pa.Table:
     """The rows that have all features, as a table; the target is null where it is not known yet."""
-    label = definition.label.name
+    label = definition.target
     columns = {name: part.table.column(name).take(computed.kept) for name in ("asset", "date")}
     for name, values in computed.columns.items():
         columns[name] = pa.array(values, mask=np.isnan(values) if name == label else None)

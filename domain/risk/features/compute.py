@@ -41,12 +41,12 @@ def feature_values(panel: Panel, definition: FeatureDefinition, factors: MarketF
 
 
 def feature_rows(panel: Panel, definition: FeatureDefinition, factors: MarketFactors) -> FeatureRows:
-    """Compute a definition's columns; rows with an incomplete window or without a finite value are dropped."""
+    """Compute a definition's columns; rows with an incomplete window or a value not finite are dropped."""
     values = feature_values(panel, definition, factors)
     complete = panel.position >= definition.window - 1
     for column in values:
         complete &= np.isfinite(column)
     kept = np.flatnonzero(complete)
     label = definition.label
-    named = dict(zip(definition.names, values, strict=True)) | {label.name: label(panel)}
+    named = dict(zip(definition.columns, values, strict=True)) | {label.name: label(panel)}
     return FeatureRows(kept, {name: column[kept] for name, column in named.items()})

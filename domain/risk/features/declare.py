@@ -13,6 +13,7 @@ import numpy as np
 from domain.registry.errors import InvalidInput
 from domain.risk.features.panel import Panel
 from domain.risk.features.windows import Floats
+from domain.risk.references import resolve
 
 Kernel = Callable[[Panel], Floats]
 LIBRARY = "domain.risk.features.library"
@@ -93,22 +94,14 @@ def find(field: str, reference: str, kind: type[Declared]) -> Declared:
     """Look up a name of the library, or `package.module:function` for one's own.
 
     Raises:
-        InvalidInput: nothing of that kind is declared there; names what can be used.
+        InvalidInput: nothing of that kind is declared there; names what can be used instead.
     """
-    path, _, name = reference.rpartition(":")
-    remedy = f"use {', '.join(names(kind))}, or package.module:function of your own"
-    try:
-        found = getattr(importlib.import_module(path or LIBRARY), name, None)
-    except Exception as error:  # a module of the user's own may raise anything
-        raise InvalidInput(field, reference, f"{remedy} ({error})") from error
+    library = importlib.import_module(LIBRARY)
+    known = {name: value for name, value in vars(library).items() if isinstance(value, kind)}
+    found = resolve(field, reference, known)
     if not isinstance(found, kind):
-        raise InvalidInput(field, reference, f"{remedy}, declared with @{kind.__name__.lower()}")
+        raise InvalidInput(field, reference, f"declare that function with @{kind.__name__.lower()}(…)")
     return found
-
-
-def names(kind: type[Feature] | type[Target]) -> list[str]:
-    """The names of the library's features or targets."""
-    return [name for name, value in vars(importlib.import_module(LIBRARY)).items() if isinstance(value, kind)]
 
 
 def _checked(name: str, values: Floats, panel: Panel) -> Floats:

@@ -25,28 +25,33 @@ class FeatureDefinition:
     """References of features, in order, and of the target; small and picklable, so tasks carry it.
 
     Attributes:
-        columns: names of the library, or `package.module:function`.
-        target: the same for the target.
+        references: the features' names in the library, or `package.module:function`.
+        target_reference: the same for the target.
         digest: covers both, the bytes of the code that computes them, and the format.
     """
 
-    columns: tuple[str, ...]
-    target: str
+    references: tuple[str, ...]
+    target_reference: str
     digest: Digest
 
     @property
     def features(self) -> tuple[Feature, ...]:
-        return tuple(find("features.columns", column, Feature) for column in self.columns)
+        return tuple(find("features.columns", reference, Feature) for reference in self.references)
 
     @property
     def label(self) -> Target:
-        label: Target = find("features.target", self.target, Target)
+        label: Target = find("features.target", self.target_reference, Target)
         return label
 
     @property
-    def names(self) -> tuple[str, ...]:
+    def columns(self) -> tuple[str, ...]:
         """The features' column names, in order."""
         return tuple(feature.name for feature in self.features)
+
+    @property
+    def target(self) -> str:
+        """The target's column name."""
+        return self.label.name
 
     @property
     def market_features(self) -> tuple[Feature, ...]:
@@ -56,7 +61,7 @@ class FeatureDefinition:
     @property
     def schema(self) -> pa.Schema:
         """asset, date, features in order, target; the target alone may be null."""
-        values = [(name, pa.float64()) for name in (*self.names, self.label.name)]
+        values = [(name, pa.float64()) for name in (*self.columns, self.target)]
         return pa.schema([*_KEYS, *values])
 
     @property
@@ -75,7 +80,7 @@ class FeatureDefinition:
         Raises:
             InvalidInput: it is another; the worker has to be restarted on the same version.
         """
-        if _digest(self.columns, self.target) != self.digest:
+        if _digest(self.references, self.target_reference) != self.digest:
             raise InvalidInput(
                 "features.digest",
                 self.digest,
@@ -93,23 +98,23 @@ def feature_definition(columns: Sequence[str], target: str) -> FeatureDefinition
         raise InvalidInput("features.columns", list(columns), "name at least one feature")
     definition = FeatureDefinition(tuple(columns), target, Digest(""))
     taken = {"asset", "date"}
-    for name in (*definition.names, definition.label.name):
+    for name in (*definition.columns, definition.target):
         if name in taken:
             raise InvalidInput("features.columns", name, "give each column another name")
         taken.add(name)
-    return replace(definition, digest=_digest(definition.columns, definition.target))
+    return replace(definition, digest=_digest(definition.references, definition.target_reference))
 
 
 @cache
-def _digest(columns: tuple[str, ...], target: str) -> Digest:
+def _digest(references: tuple[str, ...], target: str) -> Digest:
     """Read once per process: code that is already imported does not change with its file."""
-    declared = [find("features.columns", column, Feature) for column in columns]
+    declared = [find("features.columns", reference, Feature) for reference in references]
     label = find("features.target", target, Target)
     modules = {item.module for item in (*declared, label)}
     return digest_of(
         {
             "format": FORMAT,
-            "columns": list(columns),
+            "columns": list(references),
             "target": target,
             "code": {name: digest(path.read_bytes()) for name, path in sorted(_sources(modules).items())},
         }
