@@ -25,32 +25,42 @@ class KillPoints:
         if len(self.reached) == self.kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def around(self, owner: Any, name: str, label: Callable[..., str]) -> None:
-        """Make a step of every call of `owner.name`; the real function still does the work."""
+    def around(self, owner: Any, name: str, label: Callable[..., str], *, after: bool = False) -> None:
+        """Make a step of every call of `owner.name`; the real function still does the work.
+
+        `after` adds the moment when the call has had its effect and nobody knows yet. Elsewhere the next
+        step's beginning is that moment. A call whose label is empty is no step.
+        """
         real = getattr(owner, name)
 
         @functools.wraps(real)
         def counted(*args: Any, **kwargs: Any) -> Any:
             step = label(*args, **kwargs)
-            self.reach(f"before {step}")
+            if step:
+                self.reach(f"before {step}")
             result = real(*args, **kwargs)
-            self.reach(f"after {step}")
+            if step and after:
+                self.reach(f"after {step}")
             return result
 
         setattr(owner, name, counted)
 
     def watch(self) -> None:
-        """Count what makes a registration durable or visible."""
+        """Count what makes a registration durable or visible; reading changes nothing."""
         for name in ("fsync", "link", "rename", "replace", "mkdir", "unlink", "chmod"):
             self.around(os, name, lambda *_, _name=name, **__: f"os.{_name}")
         from botocore.httpsession import URLLib3Session
         from sqlalchemy.engine.default import DefaultDialect
 
-        self.around(URLLib3Session, "send", lambda _, request: f"S3 {request.method}")
-        self.around(
-            DefaultDialect, "do_execute", lambda _, __, statement, *___: f"SQL {statement.split()[0]}"
-        )
-        self.around(DefaultDialect, "do_commit", lambda *_: "SQL COMMIT")
+        self.around(URLLib3Session, "send", lambda _, request: f"S3 {request.method}", after=True)
+        self.around(DefaultDialect, "do_execute", lambda _, __, sql, *___: _writing(sql))
+        self.around(DefaultDialect, "do_executemany", lambda _, __, sql, *___: _writing(sql))
+        self.around(DefaultDialect, "do_commit", lambda *_: "SQL COMMIT", after=True)
+
+
+def _writing(sql: str) -> str:
+    verb = sql.split()[0]
+    return "" if verb in ("BEGIN", "PRAGMA", "SELECT", "SHOW") else f"SQL {verb}"
 
 
 @dataclass(frozen=True)
