@@ -118,6 +118,10 @@ class _Level:
         return node_hash(bytes(self.hashes[start:middle]), bytes(self.hashes[middle : middle + HASH_SIZE]))
 
 
+_LEVELS = 64
+"""More levels than a tree of any ledger has."""
+
+
 class _LedgerVerification:
     """One pass over the ledger, gathering problems."""
 
@@ -225,9 +229,10 @@ class _LedgerVerification:
             return
         below, done = self._leaves, 0
         for level, stored in groupby(self._port.all_nodes(), key=lambda node: node.level):
-            for missing in range(done + 1, level):
-                below = self._check_level(missing, iter(()), below)
-            if level > 0:
+            # A damaged level can be any number; there are no more than the bits of the size.
+            for missing in range(done + 1, min(level, self._size.bit_length())):
+                below, done = self._check_level(missing, iter(()), below), missing
+            if 0 < level < _LEVELS:
                 below = self._check_level(level, stored, below)
                 done = level
             else:
