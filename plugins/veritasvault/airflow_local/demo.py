@@ -33,8 +33,6 @@ def run_demo(dag_id: str, as_of: str) -> int:
     """
     from rich.console import Console
 
-    from veritasvault.airflow_local.summary import summary
-
     console = Console(highlight=False)
     settings = Settings.read()
     home = settings.home / "airflow-demo"
@@ -57,13 +55,25 @@ def run_demo(dag_id: str, as_of: str) -> int:
     if last["state"] != "success":
         console.print(f"[red]The run failed.[/] {last['error']}\nThe whole log is in {log}", soft_wrap=True)
         return 1
-    console.print(summary(last["results"]))
+    verified = _summarise(last["results"]["register"])
     console.print(f"[dim]log: {log}[/]", soft_wrap=True)
-    return 0
+    return 0 if verified else 1
+
+
+def _summarise(registered: Mapping[str, Any]) -> bool:
+    """Show the version that the register task answered with; whether it verifies."""
+    from veritasvault.bootstrap import bootstrap
+    from veritasvault.cli.summary import print_summary, registered_summary
+
+    summary = registered_summary(
+        bootstrap(), registered["reference"], registered["outcome"], registered["report"]
+    )
+    print_summary(summary)
+    return summary.audit.verified
 
 
 def _show(console: Console, events: Iterator[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    """Print a line for each task that ended, and what is under way; return the last event, if there is one."""
+    """Print a line for each task that ended, and what is under way; return the last event, if any."""
     began = time.monotonic()
     with console.status("starting Python") as status:
         for event in events:
