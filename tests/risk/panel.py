@@ -1,4 +1,4 @@
-"""A feature set of the sample panel, computed here with plain numpy, so that the tests have their own oracle."""
+"""A feature set of the sample panel, computed here with plain numpy: an oracle of the tests' own."""
 
 from __future__ import annotations
 
