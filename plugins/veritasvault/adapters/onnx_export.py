@@ -7,13 +7,15 @@ numbers (docs/adr/0011-build-onnx-graph-by-hand.md).
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from domain.registry.errors import IntegrityError
 
-Floats = NDArray[np.float64]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
 
 INPUT, OUTPUT = "features", "annualised_volatility"
 OPSET = 17
@@ -39,11 +41,15 @@ class LogLinear:
 
     def transform(self, features: Floats) -> Floats:
         """t(x), shape (n, k)."""
+        import numpy as np
+
         transformed: Floats = np.where(self.in_logs, np.log(np.maximum(features, self.floors)), features)
         return transformed
 
     def predict(self, features: Floats) -> Floats:
         """Annualised volatility, shape (n,), for features of shape (n, k)."""
+        import numpy as np
+
         forecasts: Floats = np.exp(self.transform(features) @ self.weights + self.intercept)
         return forecasts
 
@@ -53,6 +59,7 @@ def to_onnx(model: LogLinear) -> bytes:
 
     The bytes depend on the model alone: no time, host or version of the writer is in them.
     """
+    import numpy as np
     from onnx import TensorProto, helper, numpy_helper
 
     constants = {
@@ -101,6 +108,8 @@ def require_agreement(content: bytes, model: LogLinear, probes: Floats) -> None:
     Raises:
         IntegrityError: it forecasts otherwise, or cannot be run.
     """
+    import numpy as np
+
     try:
         exported = run_onnx(content, probes)
     except Exception as error:  # ONNX Runtime raises its own tree of errors, one for each status code.

@@ -6,10 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from domain.registry.canonical import encode
 from domain.registry.errors import IntegrityError, InvalidInput
@@ -18,7 +15,12 @@ from domain.risk.ports import TrainedModel, TrainerParameter, TrainerPort
 from veritasvault.adapters.canonical_skops import dump_canonical, load_trusted
 from veritasvault.adapters.onnx_export import INPUT, OUTPUT, LogLinear, require_agreement, to_onnx
 
-Floats = NDArray[np.float64]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    # Every parse of a DAG file asks a trainer for its parameters, and must not import numpy for that.
+    Floats = NDArray[np.float64]
 
 SIGNATURE = "signature.json"
 _PROBES = 64
@@ -65,6 +67,8 @@ class RidgeTrainer:
         names: Sequence[str] = (),
     ) -> TrainedModel:
         """See `TrainerPort.train`; the seed changes nothing, the solution is unique."""
+        import numpy as np
+
         features, target, names = _checked(features, target, names)
         chosen = choose("ridge", self.parameters(), parameters)
         from sklearn.linear_model import Ridge
@@ -140,6 +144,8 @@ class HistGradientBoostingTrainer:
         names: Sequence[str] = (),
     ) -> TrainedModel:
         """See `TrainerPort.train`."""
+        import numpy as np
+
         features, target, names = _checked(features, target, names)
         chosen = choose("hist_gradient_boosting", self.parameters(), parameters)
         from sklearn.compose import TransformedTargetRegressor
@@ -178,6 +184,8 @@ class HistGradientBoostingModel:
         Raises:
             IntegrityError: the model that loads from the file forecasts something else.
         """
+        import numpy as np
+
         content = dump_canonical(self.model)
         if not np.array_equal(_forecasts(load_trusted(content), self.probes), self.predict(self.probes)):
             raise IntegrityError("model.skops forecasts otherwise than the trained model, train again")
@@ -195,6 +203,8 @@ def _checked(
     features: Floats, target: Floats, names: Sequence[str]
 ) -> tuple[Floats, Floats, tuple[str, ...]]:
     """Inputs of a training, finite and in one memory layout, which sums depend on."""
+    import numpy as np
+
     features = _matrix(features, None)
     target = np.ascontiguousarray(target, dtype=np.float64)
     if target.shape != (features.shape[0],) or not target.size:
@@ -209,6 +219,8 @@ def _checked(
 
 
 def _matrix(features: Floats, width: int | None) -> Floats:
+    import numpy as np
+
     features = np.ascontiguousarray(features, dtype=np.float64)
     if features.ndim != 2 or not features.shape[1] or width not in (None, features.shape[1]):
         raise InvalidInput("features", features.shape, f"give a matrix of rows by {width or 'one or more'}")
@@ -219,6 +231,8 @@ def _matrix(features: Floats, width: int | None) -> Floats:
 
 def _unscaled(pipeline: Any) -> tuple[Floats, float]:
     """Weights and intercept on features as they are, of a pipeline that standardises them first."""
+    import numpy as np
+
     scale, ridge = pipeline.named_steps["scale"], pipeline.named_steps["ridge"]
     weights: Floats = ridge.coef_ / scale.scale_
     return weights, float(ridge.intercept_ - np.sum(weights * scale.mean_))
@@ -240,6 +254,8 @@ def _forecasts(model: Any, features: Floats) -> Floats:
 
 def _probes(features: Floats) -> Floats:
     """Rows over the whole length of the training, and one of zeros, which logarithms have to survive."""
+    import numpy as np
+
     chosen = np.unique(np.linspace(0, features.shape[0] - 1, _PROBES).astype(np.int64))
     return np.vstack([features[chosen], np.zeros((1, features.shape[1]))])
 
