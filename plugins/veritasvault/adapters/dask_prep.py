@@ -137,8 +137,7 @@ class DaskPrepEngine:
         address: str = cluster.scheduler_address
         started: list[subprocess.Popen[bytes]] = []
         stack.callback(_stop, started)
-        for number in range(self._workers):
-            started.append(self._start_worker(address, scratch, number))
+        started.extend(self._start_worker(address, scratch, number) for number in range(self._workers))
         return address
 
     def _start_worker(self, address: str, scratch: Path, number: int) -> subprocess.Popen[bytes]:
