@@ -99,7 +99,7 @@ def ledger(application: Application) -> Check:
 
     port = application.ledger.port
     size, pending = port.size(), application.ledger.pending()
-    detail = f"{port.origin()}, schema {SCHEMA_VERSION}: {size} entries, {pending} of them not signed"
+    detail = f"{port.origin()}, schema {SCHEMA_VERSION}: size {size}, {pending} not signed"
     if file is not None and not os.access(file, os.W_OK):
         return Check(
             "ledger", "fail", f"{file}: it may not be written", "make the file and its directory writable"

@@ -45,13 +45,16 @@ def run(command: Callable[[], int], arguments: Sequence[str]) -> int:
 
 def _failed(error: Exception, *, as_json: bool) -> int:
     document = _document(error)
+    # Without a command the usage message is the whole help.
+    is_help = type(error).__name__ == "NoArgsIsHelpError"
+    text = f"{error}\n" if is_help else f"veritas: {document['message']}\n"
     try:
         if as_json and not _is_output(error):
             from veritasvault.cli.output import print_json
 
             print_json({"error": document})
             sys.stdout.flush()
-        sys.stderr.write(f"veritas: {document['message']}\n")
+        sys.stderr.write(text)
         sys.stderr.flush()
     except OSError:
         _abandon_output()
@@ -73,7 +76,7 @@ def _document(error: Exception) -> dict[str, Any]:
     if usage is not None:
         return {
             "kind": "WrongUsage",
-            "message": f"{_sentence(usage())} (see {_command_path(error)} --help)",
+            "message": f"{_sentence(usage()).rstrip('.')} (see {_command_path(error)} --help)",
             "exit_code": MISUSED,
             "retriable": False,
         }

@@ -9,7 +9,7 @@ import typer
 
 from veritasvault.cli.failures import BAD
 from veritasvault.cli.options import HELP, JsonOption
-from veritasvault.cli.output import Printer, Styled, print_json
+from veritasvault.cli.output import Printer, Styled, count, print_json
 
 if TYPE_CHECKING:
     from domain.registry.events import DomainEvent
@@ -58,8 +58,9 @@ def show(
         print_json({"origin": port.origin(), **counts, "entries": listed})
     else:
         printer = Printer()
-        printer.line(f"{port.origin()}: {size} entries, {signed} of them signed")
-        printer.table(("entry", "at", "event", "about"), [_row(entry, event) for entry, event in entries])
+        printer.line(f"{port.origin()}: {count(size, 'entry', 'entries')}, {signed} of them signed")
+        if entries:
+            printer.table(("entry", "at", "event", "about"), [_row(entry, event) for entry, event in entries])
     if any(event is None for _, event in entries):
         raise typer.Exit(BAD)
 

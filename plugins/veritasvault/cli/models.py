@@ -24,7 +24,7 @@ app = typer.Typer(
 def list_versions(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[NAME]", help="Only the versions of this model.", show_default=False),
+        typer.Argument(metavar="NAME", help="Only the versions of this model.", show_default=False),
     ] = None,
     limit: Annotated[
         int | None, typer.Option("--limit", min=1, help="At most so many, the newest.", show_default=False)
@@ -110,7 +110,7 @@ def receipt(
     reference: RefArgument,
     file: Annotated[
         Path | None,
-        typer.Argument(metavar="[FILE]", help="A new file; standard output without it.", show_default=False),
+        typer.Argument(metavar="FILE", help="A new file; standard output without it.", show_default=False),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

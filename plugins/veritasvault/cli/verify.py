@@ -9,7 +9,7 @@ import typer
 
 from veritasvault.cli.failures import BAD, GOOD
 from veritasvault.cli.options import JsonOption
-from veritasvault.cli.output import Printer, Progress, Styled, print_json
+from veritasvault.cli.output import Printer, Progress, Styled, count, print_json
 
 if TYPE_CHECKING:
     from domain.registry.audit import AuditReport
@@ -20,7 +20,7 @@ def verify(
     reference: Annotated[
         str | None,
         typer.Argument(
-            metavar="[REF]", help="One version: a model id, NAME@VERSION or NAME@latest.", show_default=False
+            metavar="REF", help="One version: a model id, NAME@VERSION or NAME@latest.", show_default=False
         ),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="The whole ledger and every version.")] = False,
@@ -143,7 +143,7 @@ def _print_proven(printer: Printer, document: dict[str, Any], note: str) -> None
     printer.line(
         Styled("verified", "good"),
         f"the receipt of {what}: entry {document['index']} of {document['origin']}, "
-        f"signed at {document['checkpoint_size']} entries; {note}",
+        f"signed at size {document['checkpoint_size']}; {note}",
     )
 
 
@@ -164,18 +164,18 @@ def print_report(printer: Printer, what: str, report: AuditReport) -> None:
     for problem in report.problems:
         printer.line(Styled("problem", "bad"), f"{problem.object}: {problem.reason}")
     counted = (
-        f"{_count(report.versions, 'version')}, {_count(report.entries, 'ledger entry', 'ledger entries')}"
+        f"{count(report.versions, 'version')}, {count(report.entries, 'ledger entry', 'ledger entries')}"
     )
     if report.verified:
         printer.line(Styled("verified", "good"), f"{what}: {counted}")
     else:
-        found = _count(len(report.problems), "problem")
+        found = count(len(report.problems), "problem")
         printer.line(Styled("NOT VERIFIED", "bad"), f"{what}: {found} in {counted}")
     if report.pending:
-        entries = _count(report.pending, "entry is", "entries are")
+        entries = count(report.pending, "entry is", "entries are")
         printer.line(Styled("pending", "unsure"), f"{entries} not signed yet: run veritas ledger checkpoint")
     if report.unlisted:
-        models = _count(len(report.unlisted), "stored model is", "stored models are")
+        models = count(len(report.unlisted), "stored model is", "stored models are")
         printer.line(
             Styled("unlisted", "unsure"),
             f"{models} in no ledger entry, left by registrations that were cut off",
@@ -192,7 +192,3 @@ class _Counter:
     def __call__(self, row: VersionRow) -> None:
         self._seen += 1
         self._progress.show(f"verifying version {self._seen}: {row.name}@{row.version}")
-
-
-def _count(number: int, one: str, many: str | None = None) -> str:
-    return f"{number} {one if number == 1 else many or one + 's'}"
