@@ -95,7 +95,8 @@ def _aware(field: str, value: str | dt.date, moment: dt.datetime, now: dt.dateti
     if moment.tzinfo is None or moment.utcoffset() is None:
         raise InvalidInput(field, _text(value), "add an offset from UTC, such as +00:00")
     try:
-        moment = moment.astimezone(dt.UTC)
+        # Schedulers hand over subclasses of datetime, and adding to pendulum's loses its time zone.
+        moment = dt.datetime.fromisoformat(moment.isoformat()).astimezone(dt.UTC)
     except OverflowError as error:
         raise InvalidInput(field, _text(value), "choose a moment that calendars can reach") from error
     if moment - now > CLOCK_SKEW:

@@ -132,3 +132,13 @@ def test_a_source_may_contain_the_session() -> None:
         InvalidInput, match=r"source is 's3://b/\{date\}.csv': use no placeholder but \{as_of\}"
     ):
         fill_source("s3://b/{date}.csv", session)
+
+
+def test_a_schedulers_own_kind_of_moment_becomes_a_plain_one() -> None:
+    """pendulum's moments lose their time zone when something is added; what comes out never does."""
+    import pendulum
+
+    due = pendulum.datetime(2022, 12, 28, 12)
+    instant = instant_of(None, due, None, NOW)
+    assert type(instant) is dt.datetime
+    assert (instant + dt.timedelta(hours=1)).utcoffset() == dt.timedelta()
