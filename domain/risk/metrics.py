@@ -56,9 +56,10 @@ def r2(realised: Floats, forecast: Floats) -> float:
     0 when realised volatility does not vary: there is nothing to explain.
     """
     realised, forecast = checked(realised, forecast)
-    spread = float(np.sum(np.square(realised - np.mean(realised))))
-    if spread == 0.0:
+    # Asked of the values: the rounding of their mean leaves a spread that is almost, not exactly, zero.
+    if np.ptp(realised) == 0.0:
         return 0.0
+    spread = float(np.sum(np.square(realised - np.mean(realised))))
     return 1.0 - float(np.sum(np.square(realised - forecast))) / spread
 
 

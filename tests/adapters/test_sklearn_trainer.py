@@ -1,0 +1,307 @@
+"""scikit-learn trainers: same inputs same bytes, formats that open without a pickle, clear refusals."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import skops.io
+
+from domain.registry.errors import IntegrityError, InvalidInput
+from veritasvault.adapters import onnx_export
+from veritasvault.adapters.canonical_skops import TRUSTED_TYPES, canonical, load_trusted
+from veritasvault.adapters.sklearn_trainer import TRAINERS, HistGradientBoostingModel, RidgeModel, trainer
+
+NAMES = ("rv_5", "rv_21", "momentum_21")
+FILES = {"ridge": "model.onnx", "hist_gradient_boosting": "model.skops"}
+SMALL: dict[str, dict[str, Any]] = {
+    "ridge": {},
+    "hist_gradient_boosting": {"max_iter": 20, "min_samples_leaf": 20},
+}
+trainers = pytest.mark.parametrize("name", TRAINERS)
+
+
+def sample(rows: int = 3000) -> tuple[np.ndarray, np.ndarray]:
+    """Two volatilities, a signed feature, and a target that follows from them with noise."""
+    random = np.random.default_rng(7)
+    volatility = np.exp(random.normal(-1.5, 0.5, rows))
+    features = np.column_stack(
+        [
+            volatility * np.exp(random.normal(0, 0.5, rows)),
+            volatility * np.exp(random.normal(0, 0.2, rows)),
+            random.normal(0, 0.1, rows),
+        ]
+    )
+    target = volatility * np.exp(random.normal(0, 0.4, rows) - 0.5 * features[:, 2])
+    return features, target
+
+
+def saved(name: str, directory: Path, **parameters: Any) -> Any:
+    """Train on the sample, save, and return the model in memory."""
+    directory.mkdir(parents=True, exist_ok=True)
+    model = trainer(name).train(*sample(), {**SMALL[name], **parameters}, 3, NAMES)
+    model.save(directory)
+    return model
+
+
+def digests(directory: Path) -> dict[str, str]:
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in directory.iterdir()}
+
+
+@trainers
+def test_new_processes_with_one_and_two_threads_save_the_same_bytes(name: str, tmp_path: Path) -> None:
+    saved(name, tmp_path / "here")
+    for threads in ("1", "2"):
+        there = tmp_path / threads
+        command = (
+            "from pathlib import Path; from tests.adapters.test_sklearn_trainer import saved;"
+            f" saved({name!r}, Path({str(there)!r}))"
+        )
+        limits = {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads, "PYTHONHASHSEED": threads}
+        subprocess.run(
+            [sys.executable, "-c", command],
+            check=True,
+            cwd=Path(__file__).parents[2],
+            env={**os.environ, **limits},
+        )
+        assert digests(there) == digests(tmp_path / "here")
+    assert set(digests(tmp_path / "here")) == {FILES[name], "signature.json"}
+
+
+@trainers
+def test_the_layout_of_the_inputs_in_memory_changes_nothing(name: str, tmp_path: Path) -> None:
+    saved(name, tmp_path / "rows")
+    features, target = sample()
+    (tmp_path / "columns").mkdir()
+    model = trainer(name).train(np.asfortranarray(features), target[::1], SMALL[name], 3, NAMES)
+    model.save(tmp_path / "columns")
+    assert digests(tmp_path / "columns") == digests(tmp_path / "rows")
+
+
+def test_onnx_runtime_forecasts_what_the_ridge_model_does(tmp_path: Path) -> None:
+    """A session opened on the file alone agrees to the last bits, on rows that training did not see too."""
+    model = saved("ridge", tmp_path)
+    session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"), providers=["CPUExecutionProvider"])
+    features = np.abs(np.random.default_rng(0).normal(0, 3, (500, 3)))
+    features[:50] = 0.0
+    (forecasts,) = session.run(["annualised_volatility"], {"features": features})
+    assert forecasts.dtype == np.float64
+    assert forecasts.shape == (500,)
+    np.testing.assert_allclose(forecasts, model.predict(features), rtol=onnx_export.TOLERANCE, atol=0)
+
+
+def test_the_onnx_file_is_valid_and_names_no_time_and_no_version(tmp_path: Path) -> None:
+    saved("ridge", tmp_path)
+    proto = onnx.load(tmp_path / "model.onnx")
+    onnx.checker.check_model(proto, full_check=True)
+    assert [(item.domain, item.version) for item in proto.opset_import] == [("", onnx_export.OPSET)]
+    assert proto.producer_version == proto.doc_string == ""
+    assert not proto.metadata_props
+
+
+def test_an_onnx_file_that_forecasts_otherwise_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The check at saving compares the file's forecasts: a weight that is off by a billionth is found."""
+    model = trainer("ridge").train(*sample(), {}, 0, NAMES)
+    assert isinstance(model, RidgeModel)
+    other = replace(model.model, weights=model.model.weights * (1 + 1e-9))
+    with pytest.raises(IntegrityError, match=r"model\.onnx forecasts otherwise"):
+        onnx_export.require_agreement(onnx_export.to_onnx(other), model.model, model.probes)
+    with pytest.raises(IntegrityError, match="cannot be run"):
+        onnx_export.require_agreement(b"no model", model.model, model.probes)
+    real = onnx_export.to_onnx
+    monkeypatch.setattr("veritasvault.adapters.sklearn_trainer.to_onnx", lambda _: real(other))
+    with pytest.raises(IntegrityError):
+        model.save(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_skops_file_loads_with_its_short_list_of_types(tmp_path: Path) -> None:
+    """skops finds no other type to trust than the one listed, and the loaded model forecasts the same."""
+    model = saved("hist_gradient_boosting", tmp_path)
+    content = (tmp_path / "model.skops").read_bytes()
+    assert tuple(skops.io.get_untrusted_types(data=content)) == TRUSTED_TYPES
+    features, _ = sample()
+    np.testing.assert_array_equal(load_trusted(content).predict(features), model.predict(features))
+
+
+def test_the_skops_file_has_no_time_no_address_and_no_thread_count(tmp_path: Path) -> None:
+    saved("hist_gradient_boosting", tmp_path)
+    with zipfile.ZipFile(tmp_path / "model.skops") as archive:
+        assert {entry.date_time for entry in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+        schema = archive.read("schema.json").decode()
+        names = archive.namelist()
+    assert names == [*sorted(names[:-1]), "schema.json"]
+    ids = [node["__id__"] for node in nodes(json.loads(schema)) if "__id__" in node]
+    assert max(ids) == len(set(ids)) < 10_000
+    model = load_trusted((tmp_path / "model.skops").read_bytes())
+    assert model.regressor_._bin_mapper.n_threads is None
+
+
+def test_making_a_skops_file_canonical_twice_changes_nothing(tmp_path: Path) -> None:
+    saved("hist_gradient_boosting", tmp_path)
+    content = (tmp_path / "model.skops").read_bytes()
+    assert canonical(content) == content
+
+
+def nodes(value: Any) -> list[dict[str, Any]]:
+    if isinstance(value, list):
+        return [node for item in value for node in nodes(item)]
+    if not isinstance(value, dict):
+        return []
+    return [value, *(node for item in value.values() for node in nodes(item))]
+
+
+def test_the_skops_model_is_checked_when_it_is_saved(tmp_path: Path) -> None:
+    """A model whose file would forecast otherwise is not kept: its probes' forecasts are compared."""
+    model = trainer("hist_gradient_boosting").train(*sample(), SMALL["hist_gradient_boosting"], 0, NAMES)
+    assert isinstance(model, HistGradientBoostingModel)
+
+    class Forgetful(type(model.model)):  # type: ignore[misc]
+        """Adds one to its forecasts, which its file does not know of."""
+
+        def predict(self, features: np.ndarray) -> np.ndarray:
+            return super().predict(features) + 1.0
+
+    Forgetful.__module__, Forgetful.__qualname__ = (
+        type(model.model).__module__,
+        type(model.model).__qualname__,
+    )
+    Forgetful.__name__ = type(model.model).__name__
+    changed = Forgetful.__new__(Forgetful)
+    changed.__dict__.update(model.model.__dict__)
+    with pytest.raises(IntegrityError, match=r"model\.skops forecasts otherwise"):
+        replace(model, model=changed).save(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@trainers
+def test_the_signature_lists_the_inputs_in_order_with_units(name: str, tmp_path: Path) -> None:
+    saved(name, tmp_path)
+    signature = json.loads((tmp_path / "signature.json").read_bytes())
+    assert signature["file"] == FILES[name]
+    assert signature["input"]["columns"] == list(NAMES)
+    assert signature["output"]["unit"] == "annualised decimal"
+
+
+@trainers
+def test_a_model_beats_the_best_constant_on_what_it_learnt_from(name: str, tmp_path: Path) -> None:
+    """Forecasts correlate with the target, and their variances have the scale that QLIKE asks for."""
+    features, target = sample()
+    forecasts = saved(name, tmp_path).predict(features)
+    assert np.corrcoef(np.log(forecasts), np.log(target))[0, 1] > 0.6
+    assert np.mean(np.square(target / forecasts)) == pytest.approx(1.0, abs=0.05)
+
+
+@trainers
+def test_a_target_and_features_of_zero_give_finite_forecasts(name: str, tmp_path: Path) -> None:
+    """Prices that stood still for weeks neither break the logarithms nor blow up the scale."""
+    features, target = sample()
+    features[:300, :2], target[:300] = 0.0, 0.0
+    model = trainer(name).train(features, target, SMALL[name], 0, NAMES)
+    model.save(tmp_path)
+    forecasts = model.predict(np.vstack([features, np.zeros((1, 3))]))
+    assert np.all(np.isfinite(forecasts) & (forecasts > 0) & (forecasts < 10))
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+@trainers
+def test_a_single_row_can_be_learnt_from(name: str, rows: int, tmp_path: Path) -> None:
+    features, target = sample()
+    model = trainer(name).train(features[:rows], target[:rows], {}, 0, NAMES)
+    model.save(tmp_path)
+    assert np.all(np.isfinite(model.predict(features[:rows])))
+
+
+@trainers
+def test_defaults_lie_within_their_bounds_and_have_help(name: str) -> None:
+    for parameter in trainer(name).parameters().values():
+        assert parameter.help.endswith(".")
+        assert parameter.minimum is not None
+        assert parameter.maximum is not None
+        assert parameter.minimum <= parameter.default <= parameter.maximum
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "field", "remedy"),
+    [
+        ("ridge", {"alhpa": 1.0}, "training.parameters.alhpa", "use alpha, floor"),
+        ("ridge", {"alpha": "1"}, "training.parameters.alpha", "give a number"),
+        ("ridge", {"alpha": True}, "training.parameters.alpha", "give a number"),
+        ("ridge", {"alpha": -1.0}, "training.parameters.alpha", "from 0.001 to 1e+06"),
+        ("ridge", {"alpha": float("nan")}, "training.parameters.alpha", "give a number"),
+        ("hist_gradient_boosting", {"max_iter": 0}, "training.parameters.max_iter", "from 1 to 5000"),
+        ("hist_gradient_boosting", {"max_iter": 10.5}, "training.parameters.max_iter", "whole number"),
+        ("hist_gradient_boosting", {"alpha": 1.0}, "training.parameters.alpha", "use max_iter"),
+    ],
+)
+def test_a_wrong_parameter_is_refused_by_name_value_and_remedy(
+    name: str, given: dict[str, Any], field: str, remedy: str
+) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        trainer(name).train(*sample(), given, 0)
+    assert refused.value.field == field
+    assert refused.value.value is next(iter(given.values()))
+    assert remedy in refused.value.remedy
+
+
+def test_a_whole_number_may_come_as_a_float_from_a_form() -> None:
+    """JSON and forms do not tell 20 from 20.0; both train the same model."""
+    features, target = sample()
+    given = [
+        trainer("hist_gradient_boosting").train(features, target, {"max_iter": n}, 0) for n in (20, 20.0)
+    ]
+    np.testing.assert_array_equal(given[0].predict(features), given[1].predict(features))
+
+
+def test_parameters_reach_the_model() -> None:
+    features, target = sample()
+    for name, changed in (
+        ("ridge", {"alpha": 1e5}),
+        ("ridge", {"floor": 1.0}),
+        ("hist_gradient_boosting", {"learning_rate": 0.5}),
+    ):
+        usual = trainer(name).train(features, target, SMALL[name], 0).predict(features)
+        other = trainer(name).train(features, target, {**SMALL[name], **changed}, 0).predict(features)
+        assert not np.allclose(usual, other)
+
+
+def test_an_unknown_trainer_is_told_the_known_ones() -> None:
+    with pytest.raises(InvalidInput, match="use one of ridge, hist_gradient_boosting"):
+        trainer("lasso")
+
+
+@trainers
+def test_inputs_that_are_not_finite_or_do_not_fit_are_refused(name: str) -> None:
+    features, target = sample(50)
+    hole = features.copy()
+    hole[3, 1] = np.nan
+    endless = target.copy()
+    endless[0] = np.inf
+    for wrong in (
+        (hole, target, NAMES),
+        (features, endless, NAMES),
+        (features, -target, NAMES),
+        (features, target[1:], NAMES),
+        (features[:0], target[:0], NAMES),
+        (features, target, NAMES[:2]),
+        (features, target, ("a", "a", "b")),
+    ):
+        with pytest.raises(InvalidInput):
+            trainer(name).train(wrong[0], wrong[1], SMALL[name], 0, wrong[2])
+    model = trainer(name).train(features, target, {}, 0, NAMES)
+    for odd in (hole, features[:, :2]):
+        with pytest.raises(InvalidInput, match="features"):
+            model.predict(odd)
