@@ -178,7 +178,7 @@ print(prepare(rows, full_definition(), InlinePrepEngine(), out).dataset.digest)
 
 
 def test_a_processor_without_vector_instructions_gives_the_same_bytes(tmp_path: Path) -> None:
-    """numpy is told to use its baseline instructions; its own logarithm gives other bits then."""
+    """numpy is told to use its baseline only; with AVX-512, its own logarithm has other bits than that."""
     rows = sample_rows(tmp_path / "rows")
     here = prepare(rows, full_definition(), InlinePrepEngine(), tmp_path / "here").dataset.digest
     config = np.show_config(mode="dicts")

@@ -1,0 +1,236 @@
+"""The contract of prep engines, on no engine and on real Dask and Spark processes."""
+
+from __future__ import annotations
+
+import math
+import operator
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import psutil
+import pytest
+
+from domain.registry.canonical import Digest, as_digest
+from domain.registry.errors import DomainException, InvalidInput, Unavailable
+from domain.risk.dataset import Dataset
+from domain.risk.ports import PrepEnginePort
+from domain.risk.preparation import prepare
+from tests.adapters.prep_tasks import die, die_once
+from tests.risk.feature_panels import full_definition, sample_rows
+from tests.servers.prep_clusters import Cluster, dask_cluster, free_port, spark_connect, spark_standalone
+from veritasvault.adapters.dask_prep import DaskPrepEngine
+from veritasvault.adapters.inline_prep import InlinePrepEngine
+from veritasvault.adapters.spark_prep import SparkPrepEngine
+
+
+@dataclass(frozen=True)
+class Case:
+    """An entered engine, the processes under which its work has to be done, and at most how many do it."""
+
+    engine: PrepEnginePort
+    parents: tuple[int, ...]
+    most_workers: int
+
+
+def _inline(_: Path, stack: ExitStack) -> Case:
+    return Case(stack.enter_context(InlinePrepEngine()), (os.getpid(),), 1)
+
+
+def _dask(workers: int, _: Path, stack: ExitStack) -> Case:
+    return Case(stack.enter_context(DaskPrepEngine(workers=workers)), (os.getpid(),), workers)
+
+
+def _running_dask(scratch: Path, stack: ExitStack) -> Case:
+    cluster = stack.enter_context(dask_cluster(scratch))
+    return Case(stack.enter_context(DaskPrepEngine(cluster.address)), cluster.workers, 2)
+
+
+def _spark(_: Path, stack: ExitStack) -> Case:
+    return Case(stack.enter_context(SparkPrepEngine("local[2]")), (os.getpid(),), 2)
+
+
+def _running_spark(start: Callable[[Path], Iterator[Cluster]], scratch: Path, stack: ExitStack) -> Case:
+    cluster = stack.enter_context(start(scratch))  # type: ignore[arg-type]
+    return Case(stack.enter_context(SparkPrepEngine(cluster.address)), cluster.workers, 2)
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(_inline, id="no engine"),
+        pytest.param(partial(_dask, 1), id="dask, 1 process"),
+        pytest.param(partial(_dask, 2), id="dask, 2 processes"),
+        pytest.param(partial(_dask, 4), id="dask, 4 processes"),
+        pytest.param(_running_dask, id="dask, running scheduler"),
+        pytest.param(_spark, id="spark, local", marks=pytest.mark.spark),
+        pytest.param(
+            partial(_running_spark, spark_standalone), id="spark, standalone", marks=pytest.mark.spark
+        ),
+        pytest.param(partial(_running_spark, spark_connect), id="spark, connect", marks=pytest.mark.spark),
+    ],
+)
+def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Case]:
+    with ExitStack() as stack:
+        yield request.param(tmp_path_factory.mktemp("cluster"), stack)
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    return sample_rows(tmp_path_factory.mktemp("sample") / "rows")
+
+
+@pytest.fixture(scope="module")
+def expected(sample: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Digest:
+    out = tmp_path_factory.mktemp("expected")
+    return prepare(sample, full_definition(), InlinePrepEngine(), out).dataset.digest
+
+
+class TestContract:
+    def test_results_come_in_the_order_of_the_items(self, case: Case) -> None:
+        items = list(range(37, 0, -1))
+        assert case.engine.map(partial(operator.mul, 3), items) == [3 * item for item in items]
+
+    def test_no_items_give_no_results(self, case: Case) -> None:
+        assert case.engine.map(math.sqrt, []) == []
+
+    def test_a_domain_error_comes_back_as_the_task_raised_it(self, case: Case) -> None:
+        with pytest.raises(InvalidInput) as raised:
+            case.engine.map(partial(as_digest, "part.sha256"), ["0" * 64, "broken"])
+        assert (type(raised.value), raised.value.field, raised.value.value) == (
+            InvalidInput,
+            "part.sha256",
+            "broken",
+        )
+        assert str(raised.value) == (
+            "part.sha256 is 'broken': give a SHA-256 digest, 64 lower-case hexadecimal characters"
+        )
+
+    def test_a_foreign_error_becomes_unavailable_and_keeps_its_cause(self, case: Case) -> None:
+        with pytest.raises(Unavailable, match=r"failed: ZeroDivisionError: division by zero") as raised:
+            case.engine.map(partial(operator.truediv, 1), [2, 0])
+        assert "Traceback" in raised.value.__notes__[0]
+        assert case.engine.map(partial(operator.truediv, 1), [2]) == [0.5]
+
+    @pytest.mark.parametrize("batches", [None, 2])
+    def test_the_real_panel_gives_the_same_feature_set_computed_by_the_workers(
+        self, case: Case, sample: Dataset, expected: Digest, tmp_path: Path, batches: int | None
+    ) -> None:
+        prepared = prepare(sample, full_definition(), case.engine, tmp_path, batches=batches)
+        assert prepared.dataset.digest == expected
+        assert 1 <= len(prepared.workers) <= case.most_workers
+        for worker in prepared.workers:
+            ancestors = {worker, *(parent.pid for parent in psutil.Process(worker).parents())}
+            assert ancestors & set(case.parents)
+            assert (worker == os.getpid()) == (case.engine.name == "inline")
+
+
+def test_dask_spreads_the_work_over_all_its_processes(sample: Dataset, tmp_path: Path) -> None:
+    with DaskPrepEngine(workers=2) as engine:
+        assert len(set(engine.map(partial(die_once, tmp_path), range(1, 200)))) == 2
+
+
+def test_dask_runs_the_tasks_of_a_killed_worker_on_another(tmp_path: Path) -> None:
+    with DaskPrepEngine(workers=2) as engine:
+        done = engine.map(partial(die_once, tmp_path), range(20))
+        assert (tmp_path / "died").exists()
+        assert len(done) == 20
+
+
+def test_dask_gives_up_when_no_worker_is_left() -> None:
+    with DaskPrepEngine(workers=1) as engine:
+        engine._timeout = 1.0
+        with pytest.raises(Unavailable, match=r"start workers, then retry|could not finish"):
+            engine.map(die, [1])
+
+
+def test_dask_listens_on_loopback_only() -> None:
+    with DaskPrepEngine(workers=1) as engine:
+        [worker] = engine.map(partial(die_once, Path()), [1])
+        listening = [
+            connection.laddr.ip
+            for process in (psutil.Process(), psutil.Process(worker))
+            for connection in process.net_connections()
+            if connection.status == psutil.CONN_LISTEN
+        ]
+    assert set(listening) == {"127.0.0.1"}
+
+
+def test_dask_workers_end_with_the_process_that_started_them() -> None:
+    """Also when it is killed, as a scheduler of tasks does."""
+    code = (
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "from functools import partial\n"
+        "from veritasvault.adapters.dask_prep import DaskPrepEngine\n"
+        "from tests.adapters.prep_tasks import die_once\n"
+        "with DaskPrepEngine(workers=1) as engine:\n"
+        "    print(*engine.map(partial(die_once, Path()), [1]), flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as parent:
+        assert parent.stdout is not None
+        worker = int(parent.stdout.readline())
+        parent.send_signal(signal.SIGKILL)
+    deadline = time.monotonic() + 60
+    while psutil.pid_exists(worker) and psutil.Process(worker).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    "engine",
+    [
+        lambda port: DaskPrepEngine(f"tcp://127.0.0.1:{port}", timeout=1),
+        lambda port: SparkPrepEngine(f"spark://127.0.0.1:{port}", timeout=1),
+        lambda port: SparkPrepEngine(f"sc://127.0.0.1:{port}", timeout=1),
+    ],
+)
+def test_a_cluster_that_does_not_answer_is_unavailable(engine: Callable[[int], PrepEnginePort]) -> None:
+    with (
+        pytest.raises(Unavailable, match=r"does not answer.*: start it, or correct the address"),
+        engine(free_port()),
+    ):
+        pass
+
+
+def test_a_scheduler_without_workers_is_unavailable(tmp_path: Path) -> None:
+    with dask_cluster(tmp_path, workers=0) as cluster:
+        waiting = DaskPrepEngine(cluster.address, timeout=5)
+        with pytest.raises(Unavailable, match="start workers, then retry"), waiting:
+            pass
+
+
+def test_spark_without_java_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    with pytest.raises(InvalidInput, match="engine is 'spark': install Java 17"), SparkPrepEngine("local[1]"):
+        pass
+
+
+@pytest.mark.parametrize("master", ["yarn", "spark://", "localhost:7077", "sc://host"])
+def test_a_master_of_another_form_is_refused(master: str) -> None:
+    with pytest.raises(InvalidInput, match="spark master is"):
+        SparkPrepEngine(master)
+
+
+def test_domain_errors_survive_pickling_with_their_fields() -> None:
+    import pickle
+
+    error = pickle.loads(pickle.dumps(InvalidInput("field", 3, "mend it")))
+    assert isinstance(error, DomainException)
+    assert (error.field, error.value, error.remedy, str(error)) == (
+        "field",
+        3,
+        "mend it",
+        "field is 3: mend it",
+    )

@@ -1,0 +1,168 @@
+"""Real Dask and Spark clusters on loopback, from the installed packages; stopped with all they started."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from importlib import util
+from pathlib import Path
+
+import psutil
+
+LOOPBACK = "127.0.0.1"
+_DEADLINE_SECONDS = 180.0
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Where a cluster answers, and the processes under which its work is done."""
+
+    address: str
+    workers: tuple[int, ...]
+
+
+@contextmanager
+def dask_cluster(scratch: Path, workers: int = 2) -> Iterator[Cluster]:
+    """A Dask scheduler and worker processes."""
+    with ExitStack() as stack:
+        port = free_port()
+        command = [
+            "distributed.cli.dask_scheduler",
+            "--host",
+            LOOPBACK,
+            "--port",
+            str(port),
+            "--no-dashboard",
+        ]
+        scheduler = _start(
+            [sys.executable, "-m", *command, "--dashboard-address", f"{LOOPBACK}:0"],
+            scratch / "scheduler.log",
+            stack,
+        )
+        _wait_for_port(port, scheduler)
+        address = f"tcp://{LOOPBACK}:{port}"
+        command = ["distributed.cli.dask_worker", address, "--no-nanny", "--nthreads", "1", "--no-dashboard"]
+        command += [
+            "--dashboard-address",
+            f"{LOOPBACK}:0",
+            "--host",
+            LOOPBACK,
+            "--local-directory",
+            str(scratch),
+        ]
+        started = [
+            _start([sys.executable, "-m", *command], scratch / f"worker-{number}.log", stack)
+            for number in range(workers)
+        ]
+        yield Cluster(address, tuple(worker.pid for worker in started))
+
+
+@contextmanager
+def spark_standalone(scratch: Path) -> Iterator[Cluster]:
+    """A standalone master and one worker with two cores."""
+    with ExitStack() as stack:
+        port = free_port()
+        master = [*_spark_class(), "org.apache.spark.deploy.master.Master", "--host", LOOPBACK]
+        master += ["--port", str(port), "--webui-port", str(free_port())]
+        _wait_for_port(port, _start(master, scratch / "master.log", stack))
+        address, worker_port = f"spark://{LOOPBACK}:{port}", free_port()
+        worker = [*_spark_class(), "org.apache.spark.deploy.worker.Worker", address, "--host", LOOPBACK]
+        worker += ["--port", str(worker_port), "--webui-port", str(free_port()), "--cores", "2"]
+        worker += ["--memory", "2g", "--work-dir", str(scratch / "work")]
+        started = _start(worker, scratch / "worker.log", stack)
+        _wait_for_port(worker_port, started)
+        yield Cluster(address, (started.pid,))
+
+
+@contextmanager
+def spark_connect(scratch: Path) -> Iterator[Cluster]:
+    """A Spark Connect server that computes in its own process's children."""
+    with ExitStack() as stack:
+        port = free_port()
+        settings = {
+            "spark.connect.grpc.binding.address": LOOPBACK,
+            "spark.connect.grpc.binding.port": str(port),
+            "spark.driver.host": LOOPBACK,
+            "spark.driver.bindAddress": LOOPBACK,
+            "spark.ui.enabled": "false",
+            "spark.sql.warehouse.dir": str(scratch / "warehouse"),
+        }
+        command = [*_spark_class(), "org.apache.spark.deploy.SparkSubmit", "--master", "local[2]"]
+        command += ["--class", "org.apache.spark.sql.connect.service.SparkConnectServer"]
+        for name, value in settings.items():
+            command += ["--conf", f"{name}={value}"]
+        server = _start([*command, "spark-internal"], scratch / "connect.log", stack)
+        _wait_for_port(port, server)
+        yield Cluster(f"sc://{LOOPBACK}:{port}", (server.pid,))
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _spark_class() -> list[str]:
+    return [str(_spark_home() / "bin" / "spark-class")]
+
+
+def _spark_home() -> Path:
+    """Where the pip package keeps Spark."""
+    found = util.find_spec("pyspark")
+    assert found is not None
+    assert found.origin is not None
+    return Path(found.origin).parent
+
+
+def _start(command: list[str], log: Path, stack: ExitStack) -> subprocess.Popen[bytes]:
+    environment = {
+        **os.environ,
+        "SPARK_HOME": str(_spark_home()),
+        "SPARK_LOCAL_IP": LOOPBACK,
+        "PYSPARK_PYTHON": sys.executable,
+    }
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment, cwd=log.parent
+        )
+    stack.callback(_stop, process)
+    return process
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """Stop a process and its descendants: executors and Python workers outlive a killed parent."""
+    try:
+        family = [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]
+    except psutil.NoSuchProcess:
+        family = []
+    process.terminate()
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    for member in family:
+        try:
+            member.kill()
+        except psutil.NoSuchProcess:
+            continue
+
+
+def _wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + _DEADLINE_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise AssertionError(f"{process.args!r} ended with {process.returncode}")
+        try:
+            socket.create_connection((LOOPBACK, port), 1).close()
+            return
+        except OSError:
+            time.sleep(0.05)
+    raise AssertionError(f"nothing listens on port {port}")
