@@ -1,45 +1,38 @@
-"""The console command `veritas`: its groups, its version, and its way out."""
+"""The console command `veritas`: its commands, its version, and its way out."""
 
 from __future__ import annotations
 
 import sys
-from typing import Annotated
 
-import typer
+import click
 
-from veritasvault.cli import doctor, ledger, models, register, verify
-from veritasvault.cli.failures import GOOD, run
-from veritasvault.cli.options import HELP
-
-app = typer.Typer(
-    name="veritas",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings=HELP,
-)
-app.add_typer(models.app, name="models")
-app.command("verify", context_settings=HELP)(verify.verify)
-app.command("register", context_settings=HELP)(register.register)
-app.add_typer(ledger.app, name="ledger")
-app.command("doctor", context_settings=HELP)(doctor.doctor)
+from veritasvault.cli.doctor import doctor
+from veritasvault.cli.failures import run
+from veritasvault.cli.ledger import ledger
+from veritasvault.cli.models import models
+from veritasvault.cli.options import CONTEXT
+from veritasvault.cli.register import register
+from veritasvault.cli.verify import verify
 
 
-def _version(wanted: bool) -> None:
+def _version(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
 
         sys.stdout.write(f"veritas {version('veritasvault')}\n")
-        raise typer.Exit
+        context.exit()
 
 
-@app.callback()
-def veritas(
-    version: Annotated[
-        bool, typer.Option("--version", help="Print the version and exit.", callback=_version, is_eager=True)
-    ] = False,
-) -> None:
+@click.group(context_settings=CONTEXT)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_version,
+    help="Print the version and exit.",
+)
+def veritas() -> None:
     """The registry of models that can prove what it holds.
 
     \b
@@ -55,11 +48,10 @@ def veritas(
     """
 
 
+for command in (models, verify, register, ledger, doctor):
+    veritas.add_command(command)
+
+
 def main() -> None:
     """Entry point of the console script."""
-    arguments = sys.argv[1:]
-
-    def command() -> int:
-        return app(args=arguments, prog_name="veritas", standalone_mode=False) or GOOD
-
-    sys.exit(run(command, arguments))
+    sys.exit(run(veritas, sys.argv[1:]))

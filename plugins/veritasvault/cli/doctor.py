@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-import typer
+import click
 
 from veritasvault.cli.failures import BAD
-from veritasvault.cli.options import JsonOption
+from veritasvault.cli.options import json_option
 from veritasvault.cli.output import Printer, Progress, Styled, print_json
 
 if TYPE_CHECKING:
@@ -19,11 +19,15 @@ if TYPE_CHECKING:
 _MEANINGS = {"ok": "good", "warn": "unsure", "fail": "bad"}
 
 
-def doctor(as_json: JsonOption = False) -> None:
-    """Check settings, storage, ledger, keys, servers and packages; nothing is changed.
+@click.command()
+@json_option
+@click.pass_context
+def doctor(context: click.Context, as_json: bool) -> None:
+    """Say what is configured, reachable and wrong, and how to mend it.
 
-    Each check is ok, warn (something optional is missing, or risky) or fail,
-    with a remedy. Exit code 1 if a check fails.
+    Looks at settings, storage, ledger, keys, snapshots, tracking, engines, packages and Airflow's
+    database. Each check is ok, warn (something optional is missing, or risky) or fail, with a remedy.
+    Exit code 1 if a check fails.
 
     \b
     Examples:
@@ -37,7 +41,7 @@ def doctor(as_json: JsonOption = False) -> None:
     else:
         _print(Printer(), found)
     if not healthy:
-        raise typer.Exit(BAD)
+        context.exit(BAD)
 
 
 def examine(environment: Mapping[str, str]) -> list[Check]:

@@ -6,8 +6,10 @@ import errno
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
+
+import click
 
 GOOD = 0
 BAD = 1
@@ -18,20 +20,21 @@ INTERRUPTED = 128 + signal.SIGINT
 READER_GONE = 128 + signal.SIGPIPE
 
 
-def run(command: Callable[[], int], arguments: Sequence[str]) -> int:
-    """Call the command and return the exit code; whatever it raises is reported, never as a traceback.
+def run(command: click.Command, arguments: list[str]) -> int:
+    """Run a command and return the exit code; whatever it raises is reported, never as a traceback.
 
     With `--json` among the arguments, errors are also printed to standard output, as
     `{"error": {"kind", "message", "exit_code", "retriable", …}}`.
     """
-    for stream in (sys.stdout, sys.stderr):
-        # A character that the terminal's encoding lacks must not end a command.
-        reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None:
-            reconfigure(errors="backslashreplace")
+    _prepare_output()
+    as_json = "--json" in arguments
     try:
-        code = command()
+        # Not `command.main`, which ends the process itself when a pipe breaks or somebody interrupts.
+        with command.make_context("veritas", arguments) as context:
+            command.invoke(context)
         sys.stdout.flush()
+    except click.exceptions.Exit as end:
+        return _flushed(end.exit_code)
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
@@ -39,14 +42,35 @@ def run(command: Callable[[], int], arguments: Sequence[str]) -> int:
     except Exception as error:
         if sys.flags.dev_mode:
             raise
-        return _failed(error, as_json="--json" in arguments)
+        return _failed(error, as_json=as_json)
+    return GOOD
+
+
+def _prepare_output() -> None:
+    """Closed streams swallow what is written, and characters that an encoding lacks are escaped."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w"))
+        reconfigure = getattr(getattr(sys, name), "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+
+
+def _flushed(code: int) -> int:
+    """The exit code, once all output is out; a command that could not say its answer has not given it."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return _reader_gone()
+    except OSError as error:
+        return _failed(error, as_json=False)
     return code
 
 
 def _failed(error: Exception, *, as_json: bool) -> int:
     document = _document(error)
     # Without a command the usage message is the whole help.
-    is_help = type(error).__name__ == "NoArgsIsHelpError"
+    is_help = isinstance(error, click.exceptions.NoArgsIsHelpError)
     text = f"{error}\n" if is_help else f"veritas: {document['message']}\n"
     try:
         if as_json and not _is_output(error):
@@ -72,11 +96,12 @@ def _document(error: Exception) -> dict[str, Any]:
         if isinstance(error, GateFailed):
             document |= {"reasons": list(error.reasons)}
         return document
-    usage = getattr(error, "format_message", None)
-    if usage is not None:
+    if isinstance(error, click.ClickException):
+        context = getattr(error, "ctx", None)
+        path = "veritas" if context is None else context.command_path
         return {
             "kind": "WrongUsage",
-            "message": f"{_sentence(usage()).rstrip('.')} (see {_command_path(error)} --help)",
+            "message": f"{_sentence(error.format_message()).rstrip('.')} (see {path} --help)",
             "exit_code": MISUSED,
             "retriable": False,
         }
@@ -88,11 +113,6 @@ def _document(error: Exception) -> dict[str, Any]:
             "run it with PYTHONDEVMODE=1 to see where"
         )
     return document | {"message": message, "exit_code": BAD, "retriable": False}
-
-
-def _command_path(error: Exception) -> str:
-    context = getattr(error, "ctx", None)
-    return getattr(context, "command_path", None) or "veritas"
 
 
 def _sentence(text: str) -> str:

@@ -3,38 +3,41 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 
 from veritasvault.cli.failures import BAD
-from veritasvault.cli.options import HELP, JsonOption
+from veritasvault.cli.options import json_option
 from veritasvault.cli.output import Printer, Styled, count, print_json
 
 if TYPE_CHECKING:
     from domain.registry.events import DomainEvent
     from domain.registry.ports import Entry
 
-app = typer.Typer(
-    help="The append-only log of what happened: show, checkpoint.",
-    no_args_is_help=True,
-    context_settings=HELP,
-)
-
 _NEWEST = 20
 
 
-@app.command("show", context_settings=HELP)
-def show(
-    start: Annotated[
-        int | None,
-        typer.Option(
-            "--from", min=0, metavar="INDEX", help="First entry; without it the newest.", show_default=False
-        ),
-    ] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many entries.")] = _NEWEST,
-    as_json: JsonOption = False,
-) -> None:
+@click.group()
+def ledger() -> None:
+    """The append-only log of what happened: show, checkpoint."""
+
+
+@ledger.command("show")
+@click.option(
+    "--from", "start", type=click.IntRange(min=0), metavar="INDEX", help="First entry; without it the newest."
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=_NEWEST,
+    show_default=True,
+    metavar="N",
+    help="At most N entries.",
+)
+@json_option
+@click.pass_context
+def show(context: click.Context, start: int | None, limit: int, as_json: bool) -> None:
     """Show entries of the ledger, oldest first.
 
     Exit code 1 if one of them cannot be read; `veritas verify --all` says more.
@@ -62,12 +65,13 @@ def show(
         if entries:
             printer.table(("entry", "at", "event", "about"), [_row(entry, event) for entry, event in entries])
     if any(event is None for _, event in entries):
-        raise typer.Exit(BAD)
+        context.exit(BAD)
 
 
-@app.command("checkpoint", context_settings=HELP)
-def checkpoint(as_json: JsonOption = False) -> None:
-    """Sign what is not signed yet, and print the newest signed note.
+@ledger.command("checkpoint")
+@json_option
+def checkpoint(as_json: bool) -> None:
+    """Sign pending entries; print the signed note.
 
     The note is a C2SP tlog-checkpoint; who keeps a copy can later prove that
     nothing before it was changed or cut off.
@@ -80,13 +84,13 @@ def checkpoint(as_json: JsonOption = False) -> None:
     from domain.registry.checkpoint import open_checkpoint, vkey
     from veritasvault.bootstrap import bootstrap
 
-    ledger = bootstrap().ledger
-    note = ledger.checkpoint().note
+    service = bootstrap().ledger
+    note = service.checkpoint().note
     if not as_json:
         sys.stdout.write(note.decode())
         return
-    keys = ledger.signer.public_keys()
-    head = open_checkpoint(note, keys, ledger.signer.verify)
+    keys = service.signer.public_keys()
+    head = open_checkpoint(note, keys, service.signer.verify)
     print_json(
         {
             "origin": head.origin,

@@ -4,34 +4,31 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 
-from veritasvault.cli.options import HELP, JsonOption, RefArgument
+from veritasvault.cli.options import PATH, json_option, reference_argument
 from veritasvault.cli.output import Printer, Styled, print_json, size
 
 if TYPE_CHECKING:
     from domain.registry.catalog import ModelVersion
     from domain.registry.ports import VersionRow
 
-app = typer.Typer(
-    help="Registered models: list, show, retrieve, receipt.", no_args_is_help=True, context_settings=HELP
-)
+
+@click.group()
+def models() -> None:
+    """Registered models: list, show, retrieve, receipt."""
 
 
-@app.command("list", context_settings=HELP)
-def list_versions(
-    name: Annotated[
-        str | None,
-        typer.Argument(metavar="NAME", help="Only the versions of this model.", show_default=False),
-    ] = None,
-    limit: Annotated[
-        int | None, typer.Option("--limit", min=1, help="At most so many, the newest.", show_default=False)
-    ] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """List registered versions, newest first.
+@models.command("list")
+@click.argument("name", metavar="[NAME]", required=False)
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most N versions, the newest.")
+@json_option
+def list_versions(name: str | None, limit: int | None, as_json: bool) -> None:
+    """List registered versions, the newest first.
+
+    With NAME those of one model.
 
     \b
     Examples:
@@ -57,11 +54,14 @@ def list_versions(
     )
 
 
-@app.command("show", context_settings=HELP)
-def show(reference: RefArgument, as_json: JsonOption = False) -> None:
-    """Show a version: metadata, lineage, gates, files, attachments, provenance and ledger entry.
+@models.command("show")
+@reference_argument
+@json_option
+def show(reference: str, as_json: bool) -> None:
+    """Show what is known of a version.
 
-    What is shown is checked against the ledger; `veritas verify REF` checks the files too.
+    Metadata, lineage, gates with their figures, files, attachments, provenance and ledger entry. REF is a model id, NAME@VERSION or NAME@latest. What is shown is checked against the ledger;
+    `veritas verify REF` checks the files too.
 
     \b
     Examples:
@@ -80,15 +80,15 @@ def show(reference: RefArgument, as_json: JsonOption = False) -> None:
         _print_version(found, is_signed)
 
 
-@app.command("retrieve", context_settings=HELP)
-def retrieve(
-    reference: RefArgument,
-    destination: Annotated[
-        Path, typer.Argument(metavar="DEST", help="A directory that does not exist yet.", show_default=False)
-    ],
-    as_json: JsonOption = False,
-) -> None:
-    """Write a version's files to a new directory, each byte verified before it appears.
+@models.command("retrieve")
+@reference_argument
+@click.argument("destination", metavar="DEST", type=PATH)
+@json_option
+def retrieve(reference: str, destination: Path, as_json: bool) -> None:
+    """Write a version's files to a new directory.
+
+    REF is a model id, NAME@VERSION or NAME@latest; DEST is a directory that does not exist yet. Each byte is
+    verified before DEST appears.
 
     \b
     Examples:
@@ -105,18 +105,15 @@ def retrieve(
         )
 
 
-@app.command("receipt", context_settings=HELP)
-def receipt(
-    reference: RefArgument,
-    file: Annotated[
-        Path | None,
-        typer.Argument(metavar="FILE", help="A new file; standard output without it.", show_default=False),
-    ] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Write the proof that a version is in the ledger, for `veritas verify --receipt`.
+@models.command("receipt")
+@reference_argument
+@click.argument("file", metavar="[FILE]", required=False, type=PATH)
+@json_option
+def receipt(reference: str, file: Path | None, as_json: bool) -> None:
+    """Write the proof that a version is in the ledger.
 
-    A receipt is JSON. Without FILE it is what is printed, with and without --json.
+    `veritas verify --receipt` reads it. REF is a model id, NAME@VERSION or NAME@latest. FILE must not exist. Without FILE the receipt
+    itself, which is JSON, is printed, with and without --json.
 
     \b
     Examples:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
 
-import typer
+import click
 
-RefArgument = Annotated[
-    str,
-    typer.Argument(metavar="REF", help="A model id, NAME@VERSION or NAME@latest.", show_default=False),
-]
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+"""Settings of the root command; groups and commands inherit them."""
 
-JsonOption = Annotated[
-    bool, typer.Option("--json", help="Print one JSON document, with stable keys, and nothing else.")
-]
+PATH = click.Path(path_type=Path)
+"""A path as it was written; whether it exists is for the domain to say."""
 
-HELP = {"help_option_names": ["-h", "--help"]}
-"""Context settings of every command and group."""
+reference_argument = click.argument("reference", metavar="REF")
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON document, with stable keys, and nothing else."
+)

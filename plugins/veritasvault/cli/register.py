@@ -5,38 +5,26 @@ from __future__ import annotations
 import json
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
+import click
 
-from veritasvault.cli.options import JsonOption
+from veritasvault.cli.options import PATH, json_option
 from veritasvault.cli.output import Printer, print_json
 
 
-def register(
-    metadata: Annotated[
-        Path,
-        typer.Option(
-            "--metadata", metavar="FILE", help="JSON or TOML with the seven fields below.", show_default=False
-        ),
-    ],
-    artifact: Annotated[
-        Path,
-        typer.Option(
-            "--artifact",
-            metavar="PATH",
-            help="A file or a directory, in allowed formats only.",
-            show_default=False,
-        ),
-    ],
-    reason: Annotated[
-        str | None,
-        typer.Option(
-            "--reason", metavar="TEXT", help="Why it is registered; kept in the ledger.", show_default=False
-        ),
-    ] = None,
-    as_json: JsonOption = False,
-) -> None:
+@click.command()
+@click.option("--metadata", type=PATH, metavar="FILE", required=True, help="JSON or TOML, as above.")
+@click.option(
+    "--artifact",
+    type=PATH,
+    metavar="PATH",
+    required=True,
+    help="A file or a directory, of allowed formats.",
+)
+@click.option("--reason", metavar="TEXT", help="Why it is registered; kept in the ledger.")
+@json_option
+def register(metadata: Path, artifact: Path, reason: str | None, as_json: bool) -> None:
     """Register a model that was trained elsewhere.
 
     The metadata file (.json or .toml) has exactly the fields name, purpose,

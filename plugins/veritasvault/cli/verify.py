@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 
 from veritasvault.cli.failures import BAD, GOOD
-from veritasvault.cli.options import JsonOption
+from veritasvault.cli.options import PATH, json_option
 from veritasvault.cli.output import Printer, Progress, Styled, count, print_json
 
 if TYPE_CHECKING:
@@ -16,40 +16,36 @@ if TYPE_CHECKING:
     from domain.registry.ports import VersionRow
 
 
+@click.command()
+@click.argument("reference", metavar="[REF]", required=False)
+@click.option("--all", "everything", is_flag=True, help="The whole ledger and every version.")
+@click.option("--receipt", type=PATH, metavar="FILE", help="The version that a receipt proves.")
+@click.option(
+    "--key",
+    "keys",
+    multiple=True,
+    metavar="KEY",
+    help="With --receipt: trust this public key alone and use no ledger. May be repeated.",
+)
+@json_option
+@click.pass_context
 def verify(
-    reference: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="REF", help="One version: a model id, NAME@VERSION or NAME@latest.", show_default=False
-        ),
-    ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="The whole ledger and every version.")] = False,
-    receipt: Annotated[
-        Path | None,
-        typer.Option(
-            "--receipt", metavar="FILE", help="The version that a receipt proves.", show_default=False
-        ),
-    ] = None,
-    keys: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--key",
-            metavar="KEY",
-            help="With --receipt: trust this public key alone and use no ledger. May be repeated.",
-            show_default=False,
-        ),
-    ] = None,
-    as_json: JsonOption = False,
+    context: click.Context,
+    reference: str | None,
+    everything: bool,
+    receipt: Path | None,
+    keys: tuple[str, ...],
+    as_json: bool,
 ) -> None:
     """Verify everything, one version, or one version from its receipt.
 
-    Recomputes the ledger's hashes, tree, projection and signatures, and reads
-    every byte of manifests, files and attachments. Exit code 1 if anything
+    REF is a model id, NAME@VERSION or NAME@latest. Recomputes the ledger's hashes, tree, projection
+    and signatures, and reads every byte of manifests, files and attachments. Exit code 1 if anything
     differs; each problem names its object.
 
-    A receipt is checked against this machine's keys and ledger, so that a
-    ledger that was cut off or rewritten is found. With --key nothing but the
-    receipt is needed; `veritas ledger checkpoint --json` prints the keys.
+    A receipt is checked against this machine's keys and ledger, so that a ledger that was cut off or
+    rewritten is found. With --key nothing but the receipt is needed; the keys are printed by
+    `veritas ledger checkpoint --json`.
 
     \b
     Examples:
@@ -59,12 +55,10 @@ def verify(
       veritas verify --receipt receipt.json --key 'veritasvault+c0ffee42+AWx4…'
     """
     if (reference is not None) + everything + (receipt is not None) != 1:
-        raise typer.BadParameter("give one of REF, --all and --receipt FILE")
+        raise click.UsageError("give one of REF, --all and --receipt FILE")
     if keys and receipt is None:
-        raise typer.BadParameter("--key needs --receipt FILE")
-    raise typer.Exit(
-        _stored(reference, as_json) if receipt is None else _receipt(receipt, keys or [], as_json)
-    )
+        raise click.UsageError("--key needs --receipt FILE")
+    context.exit(_stored(reference, as_json) if receipt is None else _receipt(receipt, keys, as_json))
 
 
 def _stored(reference: str | None, as_json: bool) -> int:
@@ -85,7 +79,7 @@ def _stored(reference: str | None, as_json: bool) -> int:
     return GOOD if report.verified else BAD
 
 
-def _receipt(file: Path, keys: list[str], as_json: bool) -> int:
+def _receipt(file: Path, keys: tuple[str, ...], as_json: bool) -> int:
     from domain.registry.errors import InvalidInput
     from domain.registry.receipt import Receipt
 
@@ -109,7 +103,7 @@ def _receipt(file: Path, keys: list[str], as_json: bool) -> int:
     return GOOD if report.verified else BAD
 
 
-def _receipt_alone(receipt: Any, keys: list[str], as_json: bool) -> int:
+def _receipt_alone(receipt: Any, keys: tuple[str, ...], as_json: bool) -> int:
     """Verify with nothing but public keys: no ledger, no registry, no settings."""
     from domain.registry.checkpoint import parse_vkey
     from domain.registry.receipt import verify_receipt
