@@ -60,7 +60,8 @@ def list_versions(name: str | None, limit: int | None, as_json: bool) -> None:
 def show(reference: str, as_json: bool) -> None:
     """Show what is known of a version.
 
-    Metadata, lineage, gates with their figures, files, attachments, provenance and ledger entry. REF is a model id, NAME@VERSION or NAME@latest. What is shown is checked against the ledger;
+    Metadata, lineage, gates with their figures, files, attachments, provenance and ledger entry. REF
+    is a model id, NAME@VERSION or NAME@latest. What is shown is checked against the ledger;
     `veritas verify REF` checks the files too.
 
     \b
@@ -112,8 +113,8 @@ def retrieve(reference: str, destination: Path, as_json: bool) -> None:
 def receipt(reference: str, file: Path | None, as_json: bool) -> None:
     """Write the proof that a version is in the ledger.
 
-    `veritas verify --receipt` reads it. REF is a model id, NAME@VERSION or NAME@latest. FILE must not exist. Without FILE the receipt
-    itself, which is JSON, is printed, with and without --json.
+    `veritas verify --receipt` reads it. REF is a model id, NAME@VERSION or NAME@latest. FILE must not
+    exist. Without FILE the receipt itself, which is JSON, is printed, with and without --json.
 
     \b
     Examples:
