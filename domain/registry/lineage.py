@@ -40,7 +40,7 @@ class Lineage:
     def __post_init__(self) -> None:
         for name in _DIGESTS:
             as_digest(f"lineage.{name}", getattr(self, name))
-        encode(self.parameters)
+        encode(dict(self.parameters))
         object.__setattr__(self, "parameters", MappingProxyType(dict(self.parameters)))
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed < 2**32:
             raise InvalidInput("lineage.seed", self.seed, "give a whole number from 0 to 4294967295")

@@ -90,7 +90,7 @@ class Desk:
 
     @property
     def events(self) -> list[object]:
-        return [recorded.event for recorded in self.ledger.events()]
+        return [event for _, event in self.ledger.events()]
 
 
 @pytest.fixture

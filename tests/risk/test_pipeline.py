@@ -166,7 +166,7 @@ def test_a_failed_gate_is_in_the_ledger_and_nothing_is_stored(desk: Desk, panel:
     )
     with pytest.raises(GateFailed, match="XOM"):
         desk.run(desk.write(stale))
-    (event,) = [recorded.event for recorded in desk.application.ledger.events()]
+    (event,) = [event for _, event in desk.application.ledger.events()]
     assert isinstance(event, RegistrationRefusedEvent)
     assert list(desk.application.registry.list()) == []
 

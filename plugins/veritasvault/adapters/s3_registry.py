@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 from domain.registry.artifact import ArtifactFile, StagedArtifact, as_artifact_path
@@ -172,7 +173,7 @@ class S3ModelRegistryAdapter:
                 if code_of(error) in MISSING:
                     raise NotFound(f"{key} is not stored in {self._bucket}") from error
                 raise
-            with answer["Body"] as body:
+            with closing(answer["Body"]) as body:
                 yield from body.iter_chunks(_CHUNK)
 
     def _keys(self, start: str) -> Iterator[tuple[str, int]]:

@@ -1,0 +1,239 @@
+"""What every model registry has to do: the same suite for the file system, S3 and the fake."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from domain.registry.artifact import StagedArtifact
+from domain.registry.canonical import digest
+from domain.registry.errors import IntegrityError, InvalidInput, NotFound
+from domain.registry.manifest import Manifest, ModelId
+from domain.registry.ports import ModelRegistryPort, StoredFile
+from tests.adapters.artifacts import staged
+from tests.exactly_once.candidates import lineage, metadata
+from tests.fakes.registry import FakeModelRegistry
+from veritasvault.adapters.filesystem_registry import FilesystemModelRegistry
+from veritasvault.adapters.s3_registry import S3ModelRegistryAdapter
+
+FILES = {"model.bin": b"weights" * 1000, "notes/about.txt": b"About.", "empty.txt": b""}
+UNKNOWN = ModelId(digest(b"no such model"))
+
+
+@dataclass(frozen=True)
+class Store:
+    """A registry, opened anew as another process would, and a way around it to its objects."""
+
+    reopen: Callable[[], ModelRegistryPort]
+    overwrite: Callable[[str, bytes], None]
+    remove: Callable[[str], None]
+    directory: Path
+
+    def model(
+        self, number: int = 0, files: dict[str, bytes] | None = None
+    ) -> tuple[ModelId, StagedArtifact, bytes]:
+        """The arguments of `store_model` for a model of its own."""
+        artifact = staged(self.directory / f"staged-{number}-{random.randbytes(4).hex()}", files or FILES)
+        manifest = Manifest(metadata(), lineage(number), artifact.artifact)
+        return manifest.model_id, artifact, manifest.to_bytes()
+
+    def stored(self, number: int = 0) -> ModelId:
+        model = self.model(number)
+        self.reopen().store_model(*model)
+        return model[0]
+
+
+def _fake(directory: Path, request: pytest.FixtureRequest) -> Store:
+    registry = FakeModelRegistry()
+    return Store(lambda: registry, registry.objects.__setitem__, registry.objects.__delitem__, directory)
+
+
+def _filesystem(directory: Path, request: pytest.FixtureRequest) -> Store:
+    root = directory / "registry"
+
+    def overwrite(key: str, content: bytes) -> None:
+        (root / key).parent.mkdir(parents=True, exist_ok=True)
+        (root / key).unlink(missing_ok=True)
+        (root / key).write_bytes(content)
+
+    return Store(
+        lambda: FilesystemModelRegistry(root), overwrite, lambda key: (root / key).unlink(), directory
+    )
+
+
+def _s3(directory: Path, request: pytest.FixtureRequest) -> Store:
+    server = request.getfixturevalue("s3_server")
+    bucket, client = server.make_bucket(), server.client()
+    return Store(
+        lambda: S3ModelRegistryAdapter(
+            bucket,
+            prefix="some/prefix",
+            endpoint_url=server.endpoint,
+            access_key=server.access_key,
+            secret_key=server.secret_key,
+        ),
+        lambda key, content: client.put_object(Bucket=bucket, Key=f"some/prefix/{key}", Body=content),
+        lambda key: client.delete_object(Bucket=bucket, Key=f"some/prefix/{key}"),
+        directory,
+    )
+
+
+# A new registry is one line here.
+BACKENDS = {"fake": _fake, "filesystem": _filesystem, "s3": _s3}
+
+
+@pytest.fixture(params=sorted(BACKENDS))
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    return BACKENDS[request.param](tmp_path, request)
+
+
+def test_what_was_stored_is_retrieved(store: Store) -> None:
+    """Files, contents, manifest and listing agree, also for who opens the registry later."""
+    model_id, artifact, manifest = store.model()
+    assert not store.reopen().exists(model_id)
+    store.reopen().store_model(model_id, artifact, manifest)
+    registry = store.reopen()
+    assert registry.exists(model_id)
+    assert list(registry.list()) == [model_id]
+    assert registry.read_manifest(model_id) == manifest
+    assert list(registry.contents(model_id)) == [
+        StoredFile(path, len(content)) for path, content in sorted(FILES.items())
+    ]
+    destination = store.directory / "new" / "retrieved"
+    registry.retrieve_model(model_id, destination)
+    found = {
+        str(path.relative_to(destination)): path.read_bytes()
+        for path in destination.rglob("*")
+        if path.is_file()
+    }
+    assert found == FILES
+
+
+def test_storing_again_changes_nothing(store: Store) -> None:
+    """The same content a second time is a no-op."""
+    model_id, artifact, manifest = store.model()
+    for _ in range(3):
+        store.reopen().store_model(model_id, artifact, manifest)
+    assert list(store.reopen().list()) == [model_id]
+
+
+def test_what_a_crash_left_is_adopted_and_invisible_until_then(store: Store) -> None:
+    """Files without a manifest are no model; storing it again completes it."""
+    model_id, artifact, manifest = store.model()
+    store.overwrite(f"models/{model_id}/artifact/model.bin", FILES["model.bin"])
+    assert not store.reopen().exists(model_id)
+    assert list(store.reopen().list()) == []
+    store.reopen().store_model(model_id, artifact, manifest)
+    assert store.reopen().exists(model_id)
+
+
+def test_other_content_under_a_key_is_found_before_it_is_adopted(store: Store) -> None:
+    """What is adopted was read and hashed; the error names the object, and no manifest appears."""
+    model_id, artifact, manifest = store.model()
+    store.overwrite(f"models/{model_id}/artifact/model.bin", FILES["model.bin"][:-1] + b"S")
+    with pytest.raises(IntegrityError, match=r"artifact/model\.bin"):
+        store.reopen().store_model(model_id, artifact, manifest)
+    assert not store.reopen().exists(model_id)
+
+
+def test_a_changed_object_of_a_stored_model_is_found_when_it_is_stored_again(store: Store) -> None:
+    """A second call re-reads what it adopts, the manifest too."""
+    model_id, artifact, manifest = store.model()
+    store.reopen().store_model(model_id, artifact, manifest)
+    store.overwrite(f"models/{model_id}/metadata.json", manifest[:-1] + b" ")
+    with pytest.raises(IntegrityError, match=r"metadata\.json"):
+        store.reopen().store_model(model_id, artifact, manifest)
+
+
+def test_a_manifest_of_another_model_is_refused(store: Store) -> None:
+    """The id has to be the manifest's digest, and the manifest has to list the artifact's files."""
+    model_id, artifact, _ = store.model(0)
+    other_id, _, other = store.model(1, {"other.bin": b"x"})
+    with pytest.raises(IntegrityError):
+        store.reopen().store_model(model_id, artifact, other)
+    with pytest.raises(InvalidInput):
+        store.reopen().store_model(other_id, artifact, other)
+    assert list(store.reopen().list()) == []
+
+
+@pytest.mark.parametrize("key", ["artifact/model.bin", "artifact/notes/about.txt", "metadata.json"])
+def test_a_flipped_bit_is_found_by_retrieving(store: Store, key: str) -> None:
+    """The error names the object, and the destination does not appear."""
+    model_id = store.stored()
+    registry = store.reopen()
+    name = key.removeprefix("artifact/")
+    data = bytearray(FILES[name] if name in FILES else registry.read_manifest(model_id))
+    data[len(data) // 2] ^= 1
+    store.overwrite(f"models/{model_id}/{key}", bytes(data))
+    destination = store.directory / "retrieved"
+    with pytest.raises(IntegrityError, match=re.escape(key)):
+        store.reopen().retrieve_model(model_id, destination)
+    assert not destination.exists()
+    assert [path.name for path in store.directory.iterdir() if "retrieved" in path.name] == []
+
+
+def test_a_missing_and_an_added_file_are_found_by_retrieving(store: Store) -> None:
+    """The set of files has to be the manifest's."""
+    model_id = store.stored()
+    store.overwrite(f"models/{model_id}/artifact/added.txt", b"more")
+    with pytest.raises(IntegrityError, match=r"added\.txt"):
+        store.reopen().retrieve_model(model_id, store.directory / "retrieved")
+    store.remove(f"models/{model_id}/artifact/added.txt")
+    store.remove(f"models/{model_id}/artifact/empty.txt")
+    with pytest.raises(IntegrityError, match=r"empty\.txt"):
+        store.reopen().retrieve_model(model_id, store.directory / "retrieved")
+
+
+def test_what_is_not_there_is_not_found(store: Store) -> None:
+    """Reading an unknown model, attachment or file is NotFound, an existing destination InvalidInput."""
+    registry = store.reopen()
+    with pytest.raises(NotFound):
+        registry.read_manifest(UNKNOWN)
+    with pytest.raises(NotFound):
+        registry.retrieve_model(UNKNOWN, store.directory / "retrieved")
+    model_id = store.stored()
+    with pytest.raises(NotFound):
+        registry.read_attachment(model_id, digest(b"nothing"))
+    with pytest.raises(NotFound):
+        list(registry.read_file(model_id, "nothing.bin"))
+    (store.directory / "there").mkdir()
+    with pytest.raises(InvalidInput, match="there"):
+        registry.retrieve_model(model_id, store.directory / "there")
+    assert list(registry.contents(UNKNOWN)) == []
+
+
+def test_attachments_lie_under_their_digest(store: Store) -> None:
+    """Attaching twice is a no-op, other content under the digest is found."""
+    model_id = store.stored()
+    sha256 = store.reopen().attach(model_id, b"a plot")
+    assert store.reopen().attach(model_id, b"a plot") == sha256 == digest(b"a plot")
+    assert store.reopen().read_attachment(model_id, sha256) == b"a plot"
+    store.overwrite(f"models/{model_id}/attachments/{sha256}", b"a Plot")
+    with pytest.raises(IntegrityError, match=sha256):
+        store.reopen().attach(model_id, b"a plot")
+
+
+@pytest.mark.parametrize("wrong", ["", "abc", "../" * 21 + "x", "A" * 64])
+def test_what_is_no_model_id_is_refused(store: Store, wrong: str) -> None:
+    """Ids become paths and keys, so nothing but 64 hexadecimal characters gets through."""
+    with pytest.raises(InvalidInput):
+        store.reopen().exists(ModelId(wrong))  # type: ignore[arg-type]
+    with pytest.raises(InvalidInput):
+        store.reopen().retrieve_model(ModelId(wrong), store.directory / "retrieved")  # type: ignore[arg-type]
+
+
+def test_writers_at_once_agree(store: Store) -> None:
+    """Eight writers of one model, and eight of eight models, all succeed, and each model is there once."""
+    same = store.model(0)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: store.reopen().store_model(*same), range(8)))
+        others = list(pool.map(lambda number: store.stored(number), range(1, 9)))
+    assert list(store.reopen().list()) == sorted([same[0], *others])
+    for number, model_id in enumerate([same[0], *others]):
+        store.reopen().retrieve_model(model_id, store.directory / f"retrieved-{number}")
