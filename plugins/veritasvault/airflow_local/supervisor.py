@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import shlex
-import socket
 import subprocess
 import sys
 import time
@@ -23,11 +22,11 @@ from veritasvault.airflow_local.environment import (
     plugins_folder,
     server_environment,
 )
+from veritasvault.airflow_local.ports import ReservedPort, reserve_port
 from veritasvault.airflow_local.postgres import EmbeddedPostgres
 from veritasvault.airflow_local.processes import Component, end_leftovers, remember, stop_all
 
 _CONNECTION = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
-_USUAL_PORT = 8080
 _PATIENCE = 180.0
 # The log servers would listen on every address of the machine, and the files are at hand.
 _SERVERS = {
@@ -90,6 +89,7 @@ class LocalAirflow:
         self._components: list[Component] = []
         self._client: AirflowClient | None = None
         self._lock: IO[bytes] | None = None
+        self._reserved: ReservedPort | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -118,7 +118,8 @@ class LocalAirflow:
         """
         self._lock_home()
         try:
-            port = _free_port(self._port)
+            self._reserved = reserve_port(self._port)
+            port = self._reserved.number
             end_leftovers(self._leftovers)
             base = base_environment(self.home, self._dags, self._plugins, self._database(), self._given)
             self.environment = server_environment(base, port, self._parallelism)
@@ -145,6 +146,9 @@ class LocalAirflow:
         if self._postgres is not None:
             self._postgres.stop()
             self._postgres = None
+        if self._reserved is not None:
+            self._reserved.release()
+            self._reserved = None
         if self._lock is not None:
             self._lock.close()
             self._lock = None
@@ -292,24 +296,3 @@ class LocalAirflow:
             if time.monotonic() > deadline:
                 raise Unavailable(f"Airflow did not {what} in {_PATIENCE:g} s: see the logs in {self.logs}")
             time.sleep(0.2)
-
-
-def _free_port(wanted: int | None) -> int:
-    """The wanted port, or the usual one, or any free one.
-
-    Raises:
-        InvalidInput: the wanted one is taken.
-    """
-    for port in (wanted,) if wanted is not None else (_USUAL_PORT, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    raise InvalidInput(
-        "AIRFLOW__API__PORT",
-        wanted,
-        "another program uses this port, choose a free one or unset it",
-    )
