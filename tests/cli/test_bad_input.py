@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import pickle
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -74,7 +73,7 @@ def test_a_bad_argument_is_answered_by_one_sentence(
         (
             "model.json",
             json.dumps({**METADATA, "licence": "MIT"}),
-            "metadata.licence is 'MIT': no such field",
+            "metadata.licence is 'MIT': no such",
         ),
         ("model.json", json.dumps({**METADATA, "risk_tier": 4}), "metadata.risk_tier is 4"),
         ("model.json", json.dumps({**METADATA, "risk_tier": True}), "metadata.risk_tier is True"),
@@ -172,25 +171,35 @@ def test_an_unusable_setting_is_one_sentence_without_the_password(
 
 
 def test_a_home_that_cannot_be_written_is_one_sentence(console: Console) -> None:
-    """Registering on read-only directories fails with a remedy, and what can be read still is."""
-    with tempfile.TemporaryDirectory() as directory:
-        home = Path(directory) / "home"
-        home.mkdir(mode=0o555)
-        Path(directory).chmod(0o755)
-        for file in ("model.json",):
-            (Path(directory) / file).write_bytes((console.directory / file).read_bytes())
-        (Path(directory) / "config.json").write_text("{}")
-        # Permissions do not stop root.
-        user = 65534 if os.geteuid() == 0 else None
-        refused = Console(home, Path(directory), user=user)
-        command = ("register", "--metadata", "model.json", "--artifact", "config.json")
-        answer = refused.run(*command, "--json", code=1)
-        assert answer.document["error"]["kind"] == "Unavailable"
-        assert str(home) in answer.sentence
-        assert list(home.iterdir()) == []
+    empty = console.directory / "home"
+    empty.mkdir(mode=0o555)
+    refused = Console(empty, console.directory, obeys_permissions=True)
+    command = ("register", "--metadata", "model.json", "--artifact", "model")
+    answer = refused.run(*command, "--json", code=1)
+    assert answer.document["error"]["kind"] == "Unavailable"
+    assert str(empty) in answer.sentence
+    assert list(empty.iterdir()) == []
+    checks = {check["name"]: check for check in refused.run("doctor", "--json", code=1).document["checks"]}
+    assert [checks[name]["status"] for name in ("home", "registry", "ledger")] == ["fail"] * 3
+
+
+def test_a_registry_that_became_read_only_is_still_read_and_verified(console: Console) -> None:
+    for directory, _, _ in os.walk(console.home):
+        Path(directory).chmod(0o555)
+    console.ledger.chmod(0o444)
+    reader = Console(console.home, console.directory, obeys_permissions=True)
+    try:
+        assert len(reader.run("models", "list", "--json").document["versions"]) == 2
+        reader.run("verify", "--all")
+        (console.directory / "model" / "config.json").write_text("{}")
+        command = ("register", "--metadata", "model.json", "--artifact", "model")
+        assert "writ" in reader.run(*command, code=1).sentence
+    finally:
+        for directory, _, _ in os.walk(console.home):
+            Path(directory).chmod(0o755)
 
 
 def _nothing_was_stored(console: Console) -> None:
     assert len(list((console.home / "registry" / "models").iterdir())) == 2
-    assert not [path for path in (console.home / "registry" / ".staging").glob("*")]
+    assert not list((console.home / "registry" / ".staging").glob("*"))
     assert console.application().ledger.port.size() == 3

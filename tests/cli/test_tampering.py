@@ -57,7 +57,10 @@ def test_a_changed_manifest_is_not_shown(console: Console) -> None:
 
 
 def test_a_changed_ledger_entry_is_named_and_marked(console: Console) -> None:
-    _execute(console, "UPDATE entries SET data = replace(data, 'vendor_vol', 'vendor_vil') WHERE idx = 2")
+    _execute(
+        console,
+        "UPDATE entries SET data = CAST(replace(data, 'release', 'disease') AS BLOB) WHERE idx = 2",
+    )
     found = console.run("verify", "--all", "--json", code=1).document
     assert "ledger entry 2" in [problem["object"] for problem in found["problems"]]
     shown = console.run("ledger", "show", code=1)

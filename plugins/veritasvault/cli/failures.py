@@ -81,7 +81,8 @@ def _failed(error: Exception, *, as_json: bool) -> int:
         sys.stderr.write(text)
         sys.stderr.flush()
     except OSError:
-        _abandon_output()
+        pass
+    _abandon_output()
     return int(document["exit_code"])
 
 
@@ -137,7 +138,7 @@ def _reader_gone() -> int:
 
 
 def _abandon_output() -> None:
-    """Keep the interpreter from flushing, and failing on, what can no longer be written."""
+    """Keep the interpreter from flushing, and failing on, what can not be written any more."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
