@@ -121,7 +121,7 @@ class Audit:
             try:
                 self._catalog.attachment(event, attachment)
             except (IntegrityError, NotFound) as error:
-                what = f"attachment {attachment.name} of {label} ({attachment.sha256})"
+                what = f"attachment {attachment.name} of {label} ({event.model_id}, {attachment.sha256})"
                 yield Problem(what, str(error))
 
     def _files(self, event: ModelRegisteredEvent, manifest: Manifest, label: str) -> Iterator[Problem]:
