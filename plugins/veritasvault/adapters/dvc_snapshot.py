@@ -142,7 +142,7 @@ class DvcSnapshots:
         path = self._index(sha256)
         try:
             data = path.read_bytes()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             raise Unavailable(f"{path} cannot be read: {error}") from error

@@ -12,7 +12,7 @@ REACH = dt.timedelta(days=31)
 """How far before an instant its last close may lie; the longest closure on record is under half a year."""
 
 LONGEST_CLOSURE = dt.timedelta(days=250)
-FIRST_YEAR, LAST_YEAR = 1900, 2200
+FIRST_YEAR, LAST_YEAR = 1901, 2200
 
 
 class ExchangeCalendar:
@@ -26,8 +26,9 @@ class ExchangeCalendar:
         """
         if instant.tzinfo is None:
             raise InvalidInput("instant", instant.isoformat(), "add a time zone")
+        _in_range(instant.date())
         for reach in (REACH, LONGEST_CLOSURE):
-            closes = self._covering(calendar, instant.date() - reach, instant.date() + REACH).closes
+            closes = self._covering(calendar, instant.date() - reach, instant.date()).closes
             closed = closes[closes <= instant]
             if len(closed):
                 session: dt.date = closed.index[-1].date()
@@ -59,30 +60,38 @@ class ExchangeCalendar:
         return moment
 
     def _covering(self, calendar: str, start: dt.date, stop: dt.date) -> Any:
-        """The calendar over whole years, as building costs time and years are asked for again."""
-        for date in (start, stop):
-            if not FIRST_YEAR <= date.year < LAST_YEAR:
-                raise InvalidInput(
-                    "as_of", date.isoformat(), f"choose a date between {FIRST_YEAR} and {LAST_YEAR}"
-                )
-        return _built(calendar, start.year, stop.year)
+        """The calendar over whole years, as building costs time and years are asked for again.
+
+        Where a calendar begins or ends within a year, it is built for the dates alone.
+        """
+        _in_range(start)
+        _in_range(stop)
+        try:
+            return _built(calendar, dt.date(start.year, 1, 1), dt.date(stop.year, 12, 31))
+        except InvalidInput:
+            return _built(calendar, start, stop)
+
+
+def _in_range(date: dt.date) -> None:
+    if not FIRST_YEAR <= date.year < LAST_YEAR:
+        raise InvalidInput("as_of", date.isoformat(), f"choose a date between {FIRST_YEAR} and {LAST_YEAR}")
 
 
 @lru_cache(maxsize=32)
-def _built(calendar: str, first_year: int, last_year: int) -> Any:
+def _built(calendar: str, start: dt.date, stop: dt.date) -> Any:
     import exchange_calendars
     from exchange_calendars.errors import CalendarError, InvalidCalendarName
 
     try:
-        return exchange_calendars.get_calendar(
-            calendar, start=f"{first_year}-01-01", end=f"{last_year}-12-31"
-        )
+        # A calendar needs two days at least.
+        first = min(start, stop - dt.timedelta(days=1))
+        return exchange_calendars.get_calendar(calendar, start=first.isoformat(), end=stop.isoformat())
     except InvalidCalendarName as error:
         raise InvalidInput("calendar", calendar, f"use {_near(calendar)}") from error
     except (CalendarError, ValueError, OverflowError) as error:
         reason = str(error).split(",")[0].rstrip(".")
         raise InvalidInput(
-            "as_of", f"{first_year} to {last_year}", f"choose a date that {calendar} covers ({reason})"
+            "as_of", f"{start} to {stop}", f"choose a date that {calendar} covers ({reason})"
         ) from error
 
 

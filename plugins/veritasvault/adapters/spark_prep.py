@@ -98,7 +98,7 @@ class SparkPrepEngine:
     def _connect(self) -> Any:
         from pyspark.sql import SparkSession
 
-        with _translated(f"open a session on {self._master}"):
+        with _translated(f"open a session on {self._master}"), _without_pandas_warning():
             return SparkSession.builder.remote(self._master).create()
 
     def _launch(self, stack: ExitStack) -> Any:

@@ -63,7 +63,12 @@ class UriSource:
             InvalidInput: no such scheme, file or key, or a format that is neither Parquet nor CSV.
             Unavailable: the store cannot be reached, or `destination` cannot be written.
         """
-        destination.mkdir(parents=True, exist_ok=True)
+        if any(ord(character) < 32 for character in uri):
+            raise InvalidInput("source", uri, "remove control characters from it")
+        try:
+            destination.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _unwritable(destination, error) from error
         scheme, _, rest = uri.partition(":")
         if uri.startswith("snapshot:"):
             return self._snapshot(uri, rest, destination)
@@ -136,12 +141,16 @@ def _received(uri: str, name: str, destination: Path, write: Callable[[IO[bytes]
         _check_format(uri, temporary, target.suffix)
         temporary.replace(target)
     except OSError as error:
-        raise Unavailable(
-            f"{target} cannot be written ({error.strerror or error}): free space or choose another place"
-        ) from error
+        raise _unwritable(target, error) from error
     finally:
         temporary.unlink(missing_ok=True)
     return target
+
+
+def _unwritable(path: Path, error: OSError) -> Unavailable:
+    return Unavailable(
+        f"{path} cannot be written ({error.strerror or error}): free space or choose another place"
+    )
 
 
 def _unpack(uri: str, path: Path) -> None:
@@ -186,9 +195,7 @@ def _sample(uri: str, destination: Path) -> Path:
         )
         temporary.replace(target)
     except OSError as error:
-        raise Unavailable(
-            f"{target} cannot be written ({error}): free space or choose another place"
-        ) from error
+        raise _unwritable(target, error) from error
     finally:
         temporary.unlink(missing_ok=True)
     return target
