@@ -75,7 +75,7 @@ WITH priced AS (
     FROM priced
 )
 SELECT * FROM windows JOIN market_vol USING (date) WHERE number >= 252
-"""  # noqa: S608 - made of the constants above
+"""
 
 
 class PoolEngine:

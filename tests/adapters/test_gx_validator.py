@@ -337,7 +337,7 @@ def test_nothing_is_looked_up_on_the_network_and_nothing_is_logged(
 
 
 def test_injected_splits_and_stale_runs_are_mostly_found_anywhere_in_the_panel(panel: pl.DataFrame) -> None:
-    """The figures behind the checks, without Great Expectations: 15 equal closes always, splits in nine of ten."""
+    """The figures behind the checks: 15 equal closes are found always, splits in nine cases of ten."""
     from domain.risk.expectations import PriceChecks
     from domain.risk.price_anomalies import with_price_anomalies
 

@@ -155,7 +155,7 @@ def test_a_run_with_bad_input_fails_once_with_one_sentence(platform: Platform) -
 
 
 def test_a_backfill_of_four_weeks_gives_each_session_one_version(platform: Platform) -> None:
-    """28 runs, 4 at a time, stand for 20 sessions and give 20 versions; doing all of it again adds nothing."""
+    """28 runs, 4 at a time, stand for 20 sessions and give 20 versions; all of it again adds nothing."""
     start, end = dt.date(2022, 9, 13), dt.date(2022, 10, 10)
     sessions = ExchangeCalendar().sessions("XNYS", dt.date(2022, 9, 12), dt.date(2022, 10, 9))
     before = len(platform.versions(FORECAST))

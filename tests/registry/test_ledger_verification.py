@@ -244,8 +244,11 @@ ELSE (SELECT {column} FROM {table} WHERE {key} = {a}) END WHERE {key} IN ({a}, {
             ["checkpoint of size 4: it is signed for the size 11", "checkpoint of size 11"],
         ),
         (
-            ["UPDATE entries SET idx = 99 WHERE idx = 3", "UPDATE entries SET idx = 3 WHERE idx = 12"]
-            + ["UPDATE entries SET idx = 12 WHERE idx = 99"],
+            [
+                "UPDATE entries SET idx = 99 WHERE idx = 3",
+                "UPDATE entries SET idx = 3 WHERE idx = 12",
+                "UPDATE entries SET idx = 12 WHERE idx = 99",
+            ],
             [r"ledger node \(level 1, index 1\)", "ledger entries 0 to 3: not what the checkpoint of size 4"],
         ),
     ],

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.fakes.registry import FakeModelRegistry
 
 from domain.registry.errors import GateFailed, InvalidInput, Unavailable, UnsafeArtifact
 from domain.registry.events import ModelRegisteredEvent, NotReproducedEvent, RegistrationRefusedEvent
@@ -21,6 +20,7 @@ from domain.registry.registration import ModelRegistration, RegisteredModel
 from domain.registry.security import SecurityService
 from tests.exactly_once.candidates import EVIDENCE, lineage, metadata
 from tests.fakes.ledger import FakeLedger
+from tests.fakes.registry import FakeModelRegistry
 from veritasvault.adapters.local_signer import LocalSigner
 
 NOON = dt.datetime(2022, 12, 29, 12, tzinfo=dt.UTC)
