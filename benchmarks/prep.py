@@ -214,11 +214,11 @@ def _peak_memory(peaks: dict[str, float], name: str) -> Iterator[None]:
     before = {process.pid: _cpu(process) for process in psutil.Process().children(recursive=True)}
 
     def watch() -> None:
-        while not stop.wait(0.5):
+        while not stop.wait(0.2):
             busy = [
                 process
                 for process in psutil.Process().children(recursive=True)
-                if _cpu(process) > before.get(process.pid, 0.0) + 0.5
+                if _cpu(process) > before.get(process.pid, 0.0) + 0.05
             ]
             peaks[name] = max(peaks.get(name, 0.0), sum(map(_resident, busy)) / 2**20)
 

@@ -91,7 +91,7 @@ def test_the_shell_file_lets_the_command_find_this_airflow(airflow: LocalAirflow
     file = airflow.write_shell_file()
     command = f". {file} && airflow dags list --output json"
     listed = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)
-    assert [dag["dag_id"] for dag in json.loads(listed.stdout)] == ["doubles"]
+    assert [dag["dag_id"] for dag in json.loads(listed.stdout.splitlines()[-1])] == ["doubles"]
     assert file.stat().st_mode & 0o077 == 0
 
 

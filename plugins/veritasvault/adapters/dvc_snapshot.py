@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -247,6 +248,7 @@ class DvcSnapshots:
         """The DVC repository; call it under the lock."""
         from dvc.repo import Repo
 
+        logging.getLogger("dvc").setLevel(logging.WARNING)  # importing it makes it print to stdout
         home = self._directory / ".dvc"
         try:
             if not (home / "config").exists():
