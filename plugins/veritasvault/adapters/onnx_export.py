@@ -1,7 +1,7 @@
 """Log-linear models as ONNX: a six-node graph built by hand, and checked by ONNX Runtime before it is kept.
 
-Importing `onnx` takes a tenth of skl2onnx's processor time, and the graph holds nothing but the model's own
-numbers (docs/adr/0011-build-onnx-graph-by-hand.md).
+skl2onnx would need a converter of ours for the logarithms, and its version would enter the bytes
+(docs/adr/0011-build-onnx-graph-by-hand.md).
 """
 
 from __future__ import annotations
