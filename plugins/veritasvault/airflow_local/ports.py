@@ -55,7 +55,7 @@ def _free(port: int) -> int | None:
 def _lock(port: int) -> IO[bytes] | None:
     """The API server listens half a minute after its port was found free: until then only this tells."""
     path = Path(tempfile.gettempdir(), f"veritasvault-{getpass.getuser()}-port-{port}.lock")
-    file = path.open("ab")  # noqa: SIM115 - its lock outlives this function
+    file = path.open("ab")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
