@@ -82,32 +82,49 @@ def _with_stale_runs(framed: pl.DataFrame, checks: PriceChecks) -> pl.DataFrame:
 
 
 def _with_split_jumps(framed: pl.DataFrame, checks: PriceChecks) -> pl.DataFrame:
-    """Jumps near a split's factor, or beyond any plausible move, that the price does not come back from."""
-    ordered = framed.sort("asset", "date").with_columns(jump=pl.col("factor").log())
+    """Jumps near a split's factor, or beyond any plausible move, that do not undo each other.
+
+    The market's move, as the median log return of the session, hides or fakes a factor no more than it must:
+    a jump counts as near with it or without it.
+    """
+    ordered = framed.sort("asset", "date").with_row_index("at").with_columns(jump=pl.col("factor").log())
+    market = pl.col("jump").median().over("date")
     near = pl.lit(False)
     for ratio in checks.split_ratios:
-        near |= (pl.col("jump").abs() - math.log(ratio)).abs() <= checks.split_tolerance
-    suspects = ordered.with_row_index("at").filter(near | (pl.col("jump").abs() > checks.unexplained_jump))
+        for jump in (pl.col("jump"), pl.col("jump") - market):
+            near |= (jump.abs() - math.log(ratio)).abs() <= checks.split_tolerance
+    large = near | (pl.col("jump").abs() > checks.unexplained_jump)
+    suspects = ordered.filter(large & pl.col("jump").is_finite()).select("at", "asset", "close", "jump")
     lasting = [
         (at, jump)
-        for at, asset, close, factor, jump in suspects.select(
-            "at", "asset", "close", "factor", "jump"
-        ).iter_rows()
-        if not _comes_back(ordered.slice(at + 1, checks.reversal_sessions), asset, close / factor, checks)
+        for at, asset, close, jump in suspects.iter_rows()
+        if _lasts(ordered, at, asset, close, jump, checks)
     ]
     marks = pl.DataFrame(lasting, schema={"at": pl.UInt32, "split_jump": pl.Float64}, orient="row")
     return (
-        ordered.with_row_index("at")
-        .join(marks, on="at", how="left")
+        ordered.join(marks, on="at", how="left")
         .with_columns(pl.col("split_jump").fill_null(0.0))
         .drop("at", "jump")
     )
 
 
-def _comes_back(following: pl.DataFrame, asset: str, level: float, checks: PriceChecks) -> bool:
-    """Whether the asset's next closes come near to the level before the jump."""
-    closes = following.filter(pl.col("asset") == asset).get_column("close")
-    return bool(((closes / level).log().abs() <= checks.reversal_distance).any())
+def _lasts(
+    ordered: pl.DataFrame, at: int, asset: str, close: float, jump: float, checks: PriceChecks
+) -> bool:
+    """Whether the price neither comes back from a jump nor came back by it."""
+    reach = checks.reversal_sessions
+    before = ordered.slice(max(0, at - reach), min(at, reach))
+    after = ordered.slice(at + 1, reach)
+    undone = _log_distance(after, asset, math.log(close) - jump) <= checks.reversal_distance
+    undoing = _log_distance(before, asset, math.log(close)) <= checks.reversal_distance
+    return not (undone or undoing)
+
+
+def _log_distance(rows: pl.DataFrame, asset: str, level: float) -> float:
+    """The least distance of the asset's log closes from a level; infinite where it has none."""
+    closes = rows.filter((pl.col("asset") == asset) & (pl.col("close") > 0)).get_column("close")
+    distance = (closes.log() - level).abs().min()
+    return math.inf if distance is None else float(distance)  # type: ignore[arg-type]
 
 
 def with_feature_anomalies(features: pl.DataFrame, rows: pl.DataFrame, target: str) -> pl.DataFrame:

@@ -106,7 +106,7 @@ def test_the_sample_panel_passes(panel: pl.DataFrame, tmp_path: Path) -> None:
     ("asset", "date", "factor", "shown"),
     [
         ("AAPL", "2021-03-01", 0.5, "0.5"),
-        ("MSFT", "2022-12-28", 1 / 3, "0.33"),
+        ("MSFT", "2022-12-28", 1 / 3, "0.3299"),
         ("XOM", "2020-06-01", 10.0, "10"),
     ],
 )
