@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-import tempfile
 import zipfile
 from collections.abc import Iterator
 from typing import IO, Any
@@ -16,14 +15,15 @@ from veritasvault.adapters.formats.zip_archive import Member, MemberReader, memb
 _REMEDY = "store a plain scikit-learn estimator, or export the model to ONNX"
 _SCHEMA = "schema.json"
 _LARGEST_SCHEMA = 32 << 20
-_ARRAY = re.compile(r"[0-9A-Za-z_-]{1,100}\.(npy|npz)")
+# Sparse matrices (.npz) are no types that skops trusts by itself, so they need no parser.
+_ARRAY = re.compile(r"[0-9A-Za-z_-]{1,100}\.npy")
 _PACKAGES = frozenset({"builtins", "collections", "numpy", "scipy", "sklearn"})
 # No node that calls what the file names: reduce, methods, partials and operators are left out.
 _LOADERS = frozenset(
     {
         "CachedNode", "DTypeNode", "DefaultDictNode", "DictNode", "FunctionNode", "JsonNode", "ListNode",
         "LossNode", "MaskedArrayNode", "NdArrayNode", "ObjectNode", "RandomGeneratorNode",
-        "RandomStateNode", "SetNode", "SliceNode", "SparseMatrixNode", "TreeNode", "TupleNode", "TypeNode",
+        "RandomStateNode", "SetNode", "SliceNode", "TreeNode", "TupleNode", "TypeNode",
     }
 )  # fmt: skip
 _PROTOCOLS = (2,)
@@ -52,29 +52,11 @@ def _check_array(file: IO[bytes], member: Member) -> None:
     if not _ARRAY.fullmatch(member.name):
         raise Refused(f"member {member.name!r} is neither schema.json nor an array", _REMEDY)
     try:
-        if member.name.endswith(".npy"):
-            reader = MemberReader(file, member)
-            numpy_format.check(reader, member.size)
-            reader.finish()
-        else:
-            _check_arrays(file, member)
+        reader = MemberReader(file, member)
+        numpy_format.check(reader, member.size)
+        reader.finish()
     except Refused as refused:
         raise Refused(f"member {member.name!r}: {refused.reason}", _REMEDY) from refused
-
-
-def _check_arrays(file: IO[bytes], member: Member) -> None:
-    """A sparse matrix, as SciPy stores it: an archive of .npy members, one level deep."""
-    reader = MemberReader(file, member)
-    with tempfile.SpooledTemporaryFile(max_size=16 << 20) as inner:
-        while chunk := reader.read(CHUNK):
-            inner.write(chunk)
-        reader.finish()
-        for array in members(inner, member.size):
-            if not array.name.endswith(".npy"):
-                raise Refused(f"it holds {array.name!r}", _REMEDY)
-            content = MemberReader(inner, array)
-            numpy_format.check(content, array.size)
-            content.finish()
 
 
 def _read(file: IO[bytes], member: Member) -> bytes:
@@ -95,7 +77,7 @@ def _files(schema: Any) -> Iterator[str]:
             pending.extend(value.values())
             if "__loader__" in value:
                 _check_node(value)
-            if "file" in value and value.get("__loader__") in ("NdArrayNode", "SparseMatrixNode"):
+            if "file" in value and value.get("__loader__") == "NdArrayNode":
                 yield str(value["file"])
 
 

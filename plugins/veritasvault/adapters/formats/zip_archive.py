@@ -84,15 +84,15 @@ def _local(file: IO[bytes], position: int, name: bytes, expected: tuple[int, ...
     if len(header) != _LOCAL.size:
         raise Refused("a member's header is cut short", _REMEDY)
     magic, _, flags, method, _, _, crc, packed, size, name_length, extra_length = _LOCAL.unpack(header)
-    local_name, extra = file.read(name_length), file.read(extra_length)
-    # numpy.savez reserves room for 64-bit sizes in each local header, and fills it.
-    if extra and (len(extra) != 20 or extra[:4] != b"\x01\x00\x10\x00" or (packed, size) != (_ZIP64, _ZIP64)):
-        raise Refused(f"member {name!r} has extra fields", _REMEDY)
-    if extra:
-        size, packed = struct.unpack("<QQ", extra[4:])
-    if magic != b"PK\x03\x04" or local_name != name or (flags, method, crc, packed, size) != expected:
+    local_name = file.read(name_length)
+    if (
+        magic != b"PK\x03\x04"
+        or local_name != name
+        or extra_length
+        or (flags, method, crc, packed, size) != expected
+    ):
         raise Refused(f"member {name!r} differs from the directory", _REMEDY)
-    return _LOCAL.size + int(name_length) + int(extra_length)
+    return _LOCAL.size + int(name_length)
 
 
 class MemberReader:
