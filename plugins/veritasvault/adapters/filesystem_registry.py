@@ -111,11 +111,13 @@ class FilesystemModelRegistry:
                 if error.errno in (errno.ELOOP, errno.ENXIO):
                     raise self._not_a_file(place) from error
                 raise
-            with os.fdopen(fd, "rb", buffering=0) as file:
+            try:
                 if not stat.S_ISREG(os.fstat(fd).st_mode):
                     raise self._not_a_file(place)
-                while chunk := file.read(_CHUNK):
+                while chunk := os.read(fd, _CHUNK):
                     yield chunk
+            finally:
+                os.close(fd)
 
     def _adopt(self, place: Path, size: int, sha256: Digest) -> None:
         """Accept what is stored already if re-reading it gives the same content."""

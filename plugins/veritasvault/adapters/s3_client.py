@@ -75,6 +75,7 @@ class S3Bucket:
         """
         from boto3.exceptions import Boto3Error
         from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+        from botocore.exceptions import ConnectionError as NoConnectionError
         from urllib3.exceptions import HTTPError
 
         try:
@@ -83,7 +84,7 @@ class S3Bucket:
             raise
         except ClientError as error:
             raise self._answered(error, doing) from error
-        except (HTTPClientError, HTTPError, ConnectionError) as error:
+        except (NoConnectionError, HTTPClientError, HTTPError, ConnectionError) as error:
             raise Unavailable(
                 f"{doing} in {self} failed, the S3 server cannot be reached: check the endpoint ({error})"
             ) from error
