@@ -217,6 +217,17 @@ def test_spark_without_java_says_what_to_install(tmp_path: Path, monkeypatch: py
         pass
 
 
+@pytest.mark.parametrize(
+    ("engine", "package"), [(DaskPrepEngine(), "distributed"), (SparkPrepEngine(), "pyspark")]
+)
+def test_an_engine_that_is_not_installed_says_what_to_install(
+    engine: PrepEnginePort, package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(InvalidInput, match=f"engine is '{engine.name}': install .*{package}"), engine:
+        pass
+
+
 @pytest.mark.parametrize("master", ["yarn", "spark://", "localhost:7077", "sc://host"])
 def test_a_master_of_another_form_is_refused(master: str) -> None:
     with pytest.raises(InvalidInput, match="spark master is"):

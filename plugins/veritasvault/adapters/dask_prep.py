@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from domain.registry.errors import DomainException, Unavailable
 from domain.risk.ports import Item, Result
-from veritasvault.adapters.prep_outcome import attempt, results
+from veritasvault.adapters.prep_outcome import attempt, require_packages, results
 
 _LOOPBACK = "127.0.0.1"
 _STOP_SECONDS = 10.0
@@ -49,8 +49,10 @@ class DaskPrepEngine:
         """Connect, and start workers if needed.
 
         Raises:
+            InvalidInput: Dask is not installed.
             Unavailable: no scheduler answers at the address, or no worker appeared in time.
         """
+        require_packages(self.name, "dask", "distributed")
         with ExitStack() as stack:
             address = self._address or self._start_cluster(stack)
             self._client = self._connect(address, stack)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from domain.registry.errors import DomainException, Unavailable
+from domain.registry.errors import DomainException, InvalidInput, Unavailable
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -19,6 +20,17 @@ class Outcome(Generic[Result]):
 
     result: Result | None
     error: DomainException | None
+
+
+def require_packages(engine: str, *packages: str) -> None:
+    """Require what an engine is made of; these packages are an extra of the project.
+
+    Raises:
+        InvalidInput: one is not installed.
+    """
+    missing = [package for package in packages if importlib.util.find_spec(package) is None]
+    if missing:
+        raise InvalidInput("engine", engine, f"install {', '.join(missing)}, or choose another engine")
 
 
 def attempt(task: Callable[[Item], Result], item: Item) -> Outcome[Result]:

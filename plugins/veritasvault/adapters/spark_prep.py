@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from domain.registry.errors import InvalidInput, Unavailable
 from domain.risk.ports import Item, Result
-from veritasvault.adapters.prep_outcome import attempt, results
+from veritasvault.adapters.prep_outcome import attempt, require_packages, results
 
 _LOOPBACK = "127.0.0.1"
 _MASTERS = "use local[n], spark://host:port or sc://host:port"
@@ -31,6 +31,7 @@ appender.console.name = console
 rootLogger.level = off
 rootLogger.appenderRef.console.ref = console
 """
+_FOR_CONNECT = ("pandas", "grpc", "grpc_status", "zstandard")
 _TRIES = 4
 _SLICES_PER_CORE = 4
 """A Spark task costs 0.1 s of CPU before it does anything, so items share tasks."""
@@ -60,9 +61,10 @@ class SparkPrepEngine:
         """Open a session.
 
         Raises:
-            InvalidInput: there is no Java.
+            InvalidInput: Java, pyspark or what Spark Connect needs is not installed.
             Unavailable: the cluster does not answer, or refuses the session.
         """
+        require_packages(self.name, "pyspark")
         with ExitStack() as stack:
             if "://" in self._master:
                 _require_listening(self._master, self._timeout)
@@ -96,6 +98,7 @@ class SparkPrepEngine:
         return results(pickle.loads(row.payload) for row in rows)  # noqa: S301 - our own workers wrote them
 
     def _connect(self) -> Any:
+        require_packages(self.name, *_FOR_CONNECT)
         from pyspark.sql import SparkSession
 
         with _translated(f"open a session on {self._master}"), _without_pandas_warning():
