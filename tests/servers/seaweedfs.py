@@ -91,7 +91,7 @@ def seaweedfs(directory: Path) -> Iterator[S3Server]:
     finally:
         process.terminate()
         try:
-            process.wait(15)
+            process.wait(3)  # the data is thrown away, so nothing is lost by a kill
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
