@@ -210,7 +210,7 @@ def _seconds(work: Callable[[], object]) -> float:
 @contextmanager
 def _peak_memory(peaks: dict[str, float], name: str) -> Iterator[None]:
     """Largest sum of resident memory of the processes that are busy; idle engines do not count."""
-    stop = threading.Event()
+    stop, began = threading.Event(), time.perf_counter()
     before = {process.pid: _cpu(process) for process in psutil.Process().children(recursive=True)}
 
     def watch() -> None:
@@ -218,7 +218,7 @@ def _peak_memory(peaks: dict[str, float], name: str) -> Iterator[None]:
             busy = [
                 process
                 for process in psutil.Process().children(recursive=True)
-                if _cpu(process) > before.get(process.pid, 0.0) + 0.05
+                if _cpu(process) - before.get(process.pid, 0.0) > 0.15 * (time.perf_counter() - began)
             ]
             peaks[name] = max(peaks.get(name, 0.0), sum(map(_resident, busy)) / 2**20)
 
