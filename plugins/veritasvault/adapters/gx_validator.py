@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-import logging
 import math
-import os
 import shutil
 import uuid
-import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -33,6 +30,7 @@ from domain.risk.expectations import (
 from domain.risk.ports import ValidationReport
 from domain.risk.price_anomalies import with_feature_anomalies, with_price_anomalies
 from veritasvault.adapters.gx_docs import place_of, publish
+from veritasvault.adapters.gx_import import great_expectations
 
 EXAMPLES = 5
 """How many cells are shown for each expectation that is not met."""
@@ -133,7 +131,7 @@ def _only_columns(expectations: Sequence[Expectation]) -> tuple[Expectation, ...
 
 def _judge(tables: Sequence[Table], building: Path, run: str) -> dict[str, dict[int, bool]]:
     """Whether each expectation is met, by table and place; Data Docs go to `building/site`."""
-    gx = _great_expectations()
+    gx = great_expectations()
     context = _context(gx, building)
     source = context.data_sources.add_pandas("panel")
     definitions = []
@@ -159,17 +157,6 @@ def _judge(tables: Sequence[Table], building: Path, run: str) -> dict[str, dict[
             place = result.expectation_config.meta["place"]
             verdict[place] = bool(result.success) and verdict.get(place, True)
     return verdicts
-
-
-def _great_expectations() -> Any:
-    """Import it without telemetry and without its hundreds of log lines."""
-    os.environ["GX_ANALYTICS_ENABLED"] = "false"
-    logging.getLogger("great_expectations._docs_decorators").setLevel(logging.WARNING)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import great_expectations
-        import great_expectations.expectations
-    return great_expectations
 
 
 def _context(gx: Any, building: Path) -> Any:
