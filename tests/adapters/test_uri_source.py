@@ -105,7 +105,7 @@ def test_a_wrong_uri_gets_one_sentence_and_leaves_nothing(uri: str, sentence: st
     with pytest.raises(InvalidInput, match=sentence) as caught:
         source.fetch(uri, tmp_path / "to")
     assert caught.value.field == "source"
-    assert list((tmp_path / "to").iterdir()) == []
+    assert list((tmp_path / "to").glob("*")) == []
 
 
 @pytest.mark.parametrize(
