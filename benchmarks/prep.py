@@ -39,6 +39,7 @@ DASK_LIMIT, SPARK_LIMIT, SQL_LIMIT = 1.5, 3.0, 0.25
 DAYS = 5_000
 ROUNDS = 3
 WARM_PARTS = 32
+PROCESSES = {"pool": "spawn_main", "dask": "dask_worker", "spark": "java", "spark sql": "java"}
 TARGET = "realised_volatility_5_ahead"
 IN_SQL = (
     *("log_return", "rv_1", "rv_5", "rv_21", "rv_63", "rsv_21"),
@@ -209,18 +210,16 @@ def _seconds(work: Callable[[], object]) -> float:
 
 @contextmanager
 def _peak_memory(peaks: dict[str, float], name: str) -> Iterator[None]:
-    """Largest sum of resident memory of the processes that are busy; idle engines do not count."""
-    stop, began = threading.Event(), time.perf_counter()
-    before = {process.pid: _cpu(process) for process in psutil.Process().children(recursive=True)}
+    """Largest sum of resident memory of an engine's processes, which their command lines tell apart."""
+    stop = threading.Event()
+    roots = [
+        process for process in psutil.Process().children() if PROCESSES[name] in " ".join(process.cmdline())
+    ]
 
     def watch() -> None:
         while not stop.wait(0.2):
-            busy = [
-                process
-                for process in psutil.Process().children(recursive=True)
-                if _cpu(process) - before.get(process.pid, 0.0) > 0.15 * (time.perf_counter() - began)
-            ]
-            peaks[name] = max(peaks.get(name, 0.0), sum(map(_resident, busy)) / 2**20)
+            family = [member for root in roots for member in (root, *root.children(recursive=True))]
+            peaks[name] = max(peaks.get(name, 0.0), sum(map(_resident, family)) / 2**20)
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -229,14 +228,6 @@ def _peak_memory(peaks: dict[str, float], name: str) -> Iterator[None]:
     finally:
         stop.set()
         watcher.join()
-
-
-def _cpu(process: psutil.Process) -> float:
-    try:
-        times = process.cpu_times()
-    except psutil.NoSuchProcess:
-        return 0.0
-    return float(times.user + times.system)
 
 
 def _resident(process: psutil.Process) -> int:
