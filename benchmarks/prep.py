@@ -39,7 +39,7 @@ DASK_LIMIT, SPARK_LIMIT, SQL_LIMIT = 1.5, 3.0, 0.25
 DAYS = 5_000
 ROUNDS = 3
 WARM_PARTS = 32
-PROCESSES = {"pool": "spawn_main", "dask": "dask_worker", "spark": "java", "spark sql": "java"}
+PROCESSES = {"pool": "spawn_main", "dask": "dask worker", "spark": "java", "spark sql": "java"}
 TARGET = "realised_volatility_5_ahead"
 IN_SQL = (
     *("log_return", "rv_1", "rv_5", "rv_21", "rv_63", "rsv_21"),
