@@ -10,6 +10,7 @@ import os
 import secrets
 import shutil
 import stat
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
@@ -20,10 +21,10 @@ from domain.registry.canonical import Digest
 from domain.registry.errors import DomainException, InvalidInput, Unavailable, UnsafeArtifact
 
 CHUNK = 2 << 20
-"""Bytes that are read at once; at most BUFFERS of them are in memory."""
-BUFFERS = 4
-# Flushing in steps overlaps the disk with the hashing; one fsync at the end would wait for all of it.
-_FLUSH = 32 << 20
+"""Bytes that are copied at once."""
+_AHEAD = 64  # chunks; copying stays so close to hashing that the page cache has what is hashed
+# Flushing while hashing overlaps disk and processor; much smaller steps cost a journal commit each.
+_FLUSH = 128 << 20
 _LOCK = ".lock"
 _GONE = (errno.ENOENT, errno.ENOTDIR)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -154,7 +155,7 @@ class _Copy:
     root: Path
     hasher: Executor
     flusher: Executor
-    buffers: list[bytearray] = field(default_factory=lambda: [bytearray(CHUNK) for _ in range(BUFFERS)])
+    buffer: bytearray = field(default_factory=lambda: bytearray(1 << 20))
 
     def run(self) -> list[ArtifactFile]:
         try:
@@ -203,7 +204,7 @@ class _Copy:
         if not stat.S_ISREG(before.st_mode):
             raise UnsafeArtifact("artifact", path, "it is a device, pipe or socket: put a regular file there")
         try:
-            target = os.open(self.root / path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            target = os.open(self.root / path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         except OSError as error:
             raise unavailable(error, f"staging {path}") from error
         try:
@@ -219,34 +220,40 @@ class _Copy:
         return ArtifactFile(path, size, digest)
 
     def _pump(self, fd: int, target: int, path: str) -> tuple[int, Digest]:
-        """Read and write here, hash in one thread, flush in another; size and SHA-256 of what was read."""
+        """Copy here, hash the copy in one thread and flush it in another; its size and SHA-256."""
         sha256 = hashlib.sha256()
-        hashing: list[Future[None] | None] = [None] * BUFFERS
+        pending: deque[Future[None]] = deque()
         flushing: Future[None] | None = None
-        size = turn = flushed = 0
+        size = flushed = 0
         try:
-            while count := self._next(hashing, turn, fd):
-                view = memoryview(self.buffers[turn])[:count]
-                hashing[turn] = self.hasher.submit(sha256.update, view)
-                _write(target, view)
+            while count := _transfer(fd, target, size):
+                pending.append(self.hasher.submit(self._hash, sha256, target, size, count))
                 size += count
-                turn = (turn + 1) % BUFFERS
                 if size - flushed >= _FLUSH and (flushing is None or flushing.done()):
+                    _raise_from(flushing)
                     flushing, flushed = self.flusher.submit(_flush, target), size
-            for future in (*hashing, flushing):
-                _wait(future)
+                while len(pending) > _AHEAD or (pending and pending[0].done()):
+                    pending.popleft().result()
+            for future in (*pending, flushing):
+                _raise_from(future)
             os.fsync(target)
         except OSError as error:
             raise unavailable(error, f"staging {path}") from error
         finally:
             # A failure must not leave a thread working on a descriptor that is closed next.
-            wait([future for future in (*hashing, flushing) if future])
+            wait([*pending, *([flushing] if flushing else [])])
         return size, Digest(sha256.hexdigest())
 
-    def _next(self, hashing: list[Future[None] | None], turn: int, fd: int) -> int:
-        """Fill this turn's buffer once its last content is hashed; the number of bytes, 0 at the end."""
-        _wait(hashing[turn])
-        return os.readv(fd, [self.buffers[turn]])
+    def _hash(self, sha256: hashlib._Hash, target: int, start: int, count: int) -> None:
+        """Add bytes of the copy, which the page cache still holds."""
+        view = memoryview(self.buffer)
+        while count:
+            read = os.preadv(target, [view[: min(count, len(view))]], start)
+            if not read:
+                raise OSError(errno.EIO, "the copy is shorter than what was written")
+            sha256.update(view[:read])
+            start += read
+            count -= read
 
     def _make(self, path: Path) -> None:
         try:
@@ -283,15 +290,26 @@ def _checked(path: str) -> str:
     return as_artifact_path("artifact", path)
 
 
-def _write(target: int, view: memoryview) -> None:
+def _transfer(fd: int, target: int, offset: int) -> int:
+    """Copy at most CHUNK bytes at the same offset of both files; how many, 0 at the end."""
+    try:
+        return os.sendfile(target, fd, offset, CHUNK)
+    except OSError as error:
+        # Not every system and file system copies within the kernel.
+        if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSOCK, errno.EOPNOTSUPP):
+            raise
+    view = memoryview(os.pread(fd, CHUNK, offset))
+    count = len(view)
     while view:
         view = view[os.write(target, view) :]
+    return count
 
 
 def _flush(target: int) -> None:
     getattr(os, "fdatasync", os.fsync)(target)  # macOS has no fdatasync
 
 
-def _wait(future: Future[None] | None) -> None:
+def _raise_from(future: Future[None] | None) -> None:
+    """Raise what a thread met; the system reports a failed flush only once, so none may be passed over."""
     if future:
         future.result()

@@ -103,6 +103,20 @@ def test_sizes_around_the_chunks_are_copied_and_hashed(tmp_path: Path, place: Pa
         assert staged.artifact.files[0].sha256 == hashlib.sha256(content).hexdigest()
 
 
+def test_without_copying_in_the_kernel_the_result_is_the_same(
+    tmp_path: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unsupported(*_: int) -> int:
+        raise OSError(errno.EINVAL, "not here")
+
+    content = os.urandom(3 * staging.CHUNK + 1)
+    (tmp_path / "a.bin").write_bytes(content)
+    monkeypatch.setattr(os, "sendfile", unsupported)
+    with stage(tmp_path / "a.bin", place) as staged:
+        assert contents(staged) == {"a.bin": content}
+        assert staged.artifact.files[0].sha256 == hashlib.sha256(content).hexdigest()
+
+
 def symlink(folder: Path) -> None:
     (folder / "bad").symlink_to("/etc/passwd")
 
@@ -177,10 +191,10 @@ def test_a_source_that_changes_while_it_is_copied_is_found(
         (folder / name).write_bytes(b"x" * 100)
         os.utime(folder / name, (1, 1))
     os.utime(folder, (1, 1))
-    real = os.readv
+    real = os.sendfile
 
-    def read_and_change(descriptor: int, buffers: list[bytearray]) -> int:
-        monkeypatch.setattr(os, "readv", real)
+    def copy_and_change(*arguments: int) -> int:
+        monkeypatch.setattr(os, "sendfile", real)
         if change == "append":
             (folder / "a.bin").write_bytes(b"x" * 101)
         elif change == "overwrite":
@@ -189,9 +203,9 @@ def test_a_source_that_changes_while_it_is_copied_is_found(
             (folder / "c.bin").write_bytes(b"new")
         else:
             (folder / "b.bin").unlink()
-        return real(descriptor, buffers)
+        return real(*arguments)
 
-    monkeypatch.setattr(os, "readv", read_and_change)
+    monkeypatch.setattr(os, "sendfile", copy_and_change)
     with pytest.raises(Unavailable, match="changed while it was copied"), stage(folder, place):
         pass
     assert list(place.iterdir()) == []
