@@ -108,7 +108,7 @@ def _command(directory: Path, config: Path, ports: dict[str, int]) -> list[str]:
         "ip.bind": "127.0.0.1",
         "master.telemetry": "false",
         "master.volumeSizeLimitMB": 1024,
-        "volume.max": 100,
+        "volume.max": 10_000,  # each bucket takes seven at once, and none of them takes room
         "volume.preStopSeconds": 0,
         "filer.localSocket": directory / "filer.sock",
         "s3.localSocket": directory / "s3.sock",
