@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,9 +81,11 @@ def _recent_panel(directory: Path) -> pl.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def platform(tmp_path_factory: pytest.TempPathFactory, postgres_url: Callable[[], str]) -> Iterator[Platform]:
+def platform(postgres_url: Callable[[], str]) -> Iterator[Platform]:
     """Airflow with the project's DAG, and a copy on a source that has all but the last session."""
-    directory = tmp_path_factory.mktemp("platform")
+    # Not under tmp_path: run by root, PostgreSQL works as another user, and each new pytest session shuts
+    # pytest's directories to others, which ends a server that runs in one.
+    directory = Path(tempfile.mkdtemp(prefix="veritas-platform-"))
     dags, source = directory / "dags", directory / "panel.csv"
     dags.mkdir()
     for path in DAGS.glob("volatility_forecast.*"):
@@ -99,8 +103,11 @@ def platform(tmp_path_factory: pytest.TempPathFactory, postgres_url: Callable[[]
     inherited = {
         name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "VERITAS"))
     }
-    with LocalAirflow(directory / "airflow", dags, port=None, given={**inherited, **environment}) as airflow:
-        yield Platform(airflow, environment, source, panel)
+    try:
+        with LocalAirflow(directory / "airflow", dags, given={**inherited, **environment}) as airflow:
+            yield Platform(airflow, environment, source, panel)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def test_a_scheduled_run_waits_for_its_session_and_registers_it(platform: Platform) -> None:
