@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -11,7 +12,12 @@ from typing import Any
 
 
 def in_child(work: Callable[[], Any], *, before: Callable[[], None] = lambda: None) -> Any:
-    """What `work` returns or raises, from a forked process that first ran `before`."""
+    """What `work` returns or raises, from a forked process that first ran `before`.
+
+    Raises:
+        ChildError: what `work` raised.
+        ChildKilled: a signal ended the process.
+    """
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
@@ -35,7 +41,10 @@ def in_child(work: Callable[[], Any], *, before: Callable[[], None] = lambda: No
     with os.fdopen(reader, "rb") as answers:
         data = answers.read()
     _, status = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(status) == 0, "the child failed, its traceback is on stderr"
+    code = os.waitstatus_to_exitcode(status)
+    if code < 0:
+        raise ChildKilled(signal.Signals(-code))
+    assert code == 0, "the child failed, its traceback is on stderr"
     good, answer = pickle.loads(data)
     if not good:
         raise ChildError(answer)
@@ -44,6 +53,10 @@ def in_child(work: Callable[[], Any], *, before: Callable[[], None] = lambda: No
 
 class ChildError(Exception):
     """What `work` raised, as its type and message."""
+
+
+class ChildKilled(Exception):
+    """A signal ended the child; the argument is the signal."""
 
 
 def without_privileges() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -280,8 +280,7 @@ def _not_reproduced(known: ModelRegisteredEvent, submission: Submission) -> Sequ
 
 
 def _with_evidence(attachments: Sequence[Attachment], evidence: Evidence | None) -> tuple[Attachment, ...]:
-    names: Mapping[str, Attachment] = {attachment.name: attachment for attachment in attachments}
-    if len(names) != len(attachments):
+    if len({attachment.name for attachment in attachments}) != len(attachments):
         raise InvalidInput("attachments", [a.name for a in attachments], "give each attachment its own name")
     if evidence is None:
         return tuple(attachments)
@@ -289,7 +288,6 @@ def _with_evidence(attachments: Sequence[Attachment], evidence: Evidence | None)
 
 
 def _reference(attachment: Attachment) -> AttachmentRef:
-
     return AttachmentRef(
         attachment.name, attachment.media_type, len(attachment.content), digest(attachment.content)
     )

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import functools
-import json
 import os
 import signal
-import sys
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+
+from tests import processes
 
 
 @dataclass
@@ -75,29 +74,17 @@ def in_child(work: Callable[[], None], kill_at: int | None = None) -> Outcome:
     """Run `work` in a forked process that dies at its n-th step; None counts the steps.
 
     Raises:
-        AssertionError: the child failed on its own.
+        ChildError: the child failed on its own.
     """
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(reader)
-        code = 1
-        try:
-            points = KillPoints(kill_at)
-            points.watch()
-            work()
-            os.write(writer, json.dumps(points.reached).encode())
-            code = 0
-        except BaseException:
-            traceback.print_exc(file=sys.__stderr__)
-        finally:
-            os._exit(code)
-    os.close(writer)
-    with os.fdopen(reader, "rb") as pipe:
-        told = pipe.read()
-    _, status = os.waitpid(child, 0)
-    if os.WIFSIGNALED(status):
-        assert os.WTERMSIG(status) == signal.SIGKILL, f"the child died of signal {os.WTERMSIG(status)}"
+    points = KillPoints(kill_at)
+
+    def counted() -> list[str]:
+        work()
+        return points.reached
+
+    try:
+        return Outcome(killed=False, reached=processes.in_child(counted, before=points.watch))
+    except processes.ChildKilled as killed:
+        if killed.args != (signal.SIGKILL,):
+            raise
         return Outcome(killed=True, reached=[])
-    assert os.WEXITSTATUS(status) == 0, "the child failed, its traceback is above"
-    return Outcome(killed=False, reached=json.loads(told))

@@ -38,7 +38,9 @@ class Copy:
         path.write_bytes(data)
 
     def sql(self, statement: str, *values: object) -> int:
+        """Change the ledger as who tampers would: checks that the database itself makes are switched off."""
         with sqlite3.connect(self.home / "ledger.db") as connection:
+            connection.execute("PRAGMA ignore_check_constraints = ON")
             return connection.execute(statement, values).rowcount
 
     def rows(self, statement: str) -> list[tuple[object, ...]]:

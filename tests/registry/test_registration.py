@@ -49,9 +49,9 @@ class TextScanner:
 class Desk:
     """A registration service on the fakes, and what can be seen of its effects."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, port: FakeLedger | None = None) -> None:
         self.directory = directory
-        self.port = FakeLedger()
+        self.port = port or FakeLedger()
         self.repository = FakeModelRegistry()
         self.ledger = Ledger(self.port, LocalSigner(directory / "keys"), sleep=lambda _: None)
         self.service = ModelRegistration(
@@ -224,16 +224,7 @@ class LostReply(FakeLedger):
 
 def test_a_reply_lost_at_commit_is_settled(tmp_path: Path) -> None:
     """The caller learns that its own append was committed."""
-    desk = Desk(tmp_path)
-    desk.port = LostReply()
-    desk.ledger = Ledger(desk.port, LocalSigner(tmp_path / "keys"), sleep=lambda _: None)
-    desk.service = ModelRegistration(
-        desk.repository,
-        SecurityService(TextScanner()),
-        desk.ledger,
-        staging=tmp_path / "staging",
-        clock=StoppedClock(),
-    )
+    desk = Desk(tmp_path, LostReply())
     assert (desk.register().outcome, desk.register().outcome) == ("registered", "recognised")
     assert desk.port.size() == 1
 

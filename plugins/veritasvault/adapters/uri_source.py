@@ -7,7 +7,8 @@ import importlib.util
 import os
 import shutil
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import unquote, urlsplit
@@ -132,19 +133,26 @@ def _received(uri: str, name: str, destination: Path, write: Callable[[IO[bytes]
         raise InvalidInput("source", uri, f"name a file that ends in {', '.join(FORMATS)}")
     stem = Path(name).name[: -len(extension)]
     target = destination / f"{stem or 'raw'}{'.parquet' if extension == '.parquet' else '.csv'}"
-    temporary = destination / f".{target.name}.{os.getpid()}"
-    try:
+    with _appearing(target) as temporary:
         with temporary.open("wb") as file:
             write(file)
         if extension == ".csv.gz":
             _unpack(uri, temporary)
         _check_format(uri, temporary, target.suffix)
+    return target
+
+
+@contextmanager
+def _appearing(target: Path) -> Iterator[Path]:
+    """A path to write to; the target appears, complete, once that is done, and not at all if it fails."""
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        yield temporary
         temporary.replace(target)
     except OSError as error:
         raise _unwritable(target, error) from error
     finally:
         temporary.unlink(missing_ok=True)
-    return target
 
 
 def _unwritable(path: Path, error: OSError) -> Unavailable:
@@ -188,16 +196,9 @@ def _sample(uri: str, destination: Path) -> Path:
     if uri != "sample://sp500":
         raise InvalidInput("source", uri, "use sample://sp500, the one sample there is")
     target = destination / "sp500.parquet"
-    temporary = destination / f".{target.name}.{os.getpid()}"
-    try:
-        write_part(
-            _long(pl.read_csv(_packaged(uri), try_parse_dates=True)).to_arrow(), temporary, ROWS_SCHEMA
-        )
-        temporary.replace(target)
-    except OSError as error:
-        raise _unwritable(target, error) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    with _appearing(target) as temporary:
+        panel = _long(pl.read_csv(_packaged(uri), try_parse_dates=True))
+        write_part(panel.to_arrow(), temporary, ROWS_SCHEMA)
     return target
 
 
