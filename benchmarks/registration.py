@@ -43,7 +43,7 @@ def _small(directory: Path) -> list[Line]:
     import numpy as np
     from sklearn.linear_model import Ridge
 
-    from veritasvault.adapters.onnx_export import LogLinear
+    from veritasvault.adapters.onnx_log_linear import LogLinear
 
     rng = np.random.default_rng(0)
     columns = 12_000
@@ -79,7 +79,7 @@ def _small(directory: Path) -> list[Line]:
 
 def _our_registration(directory: Path, candidate: Callable[[int], object]) -> Callable[[int], None]:
     from domain.registry.metadata import ModelMetadata, RiskTier
-    from veritasvault.adapters.onnx_export import LogLinear, to_onnx
+    from veritasvault.adapters.onnx_log_linear import LogLinear
     from veritasvault.bootstrap import bootstrap
 
     application = bootstrap({"VERITAS_HOME": str(directory)})
@@ -90,7 +90,7 @@ def _our_registration(directory: Path, candidate: Callable[[int], object]) -> Ca
     def register(number: int) -> None:
         model = candidate(number)
         assert isinstance(model, LogLinear)
-        (made / "model.onnx").write_bytes(to_onnx(model))
+        (made / "model.onnx").write_bytes(model.to_onnx())
         answer = application.registration.register_model(about, made / "model.onnx")
         assert answer.outcome == "registered"
 

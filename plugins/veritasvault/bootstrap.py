@@ -42,8 +42,10 @@ if TYPE_CHECKING:
     from domain.risk.workspace import Workspace
 
 ENGINES = ("dask", "spark", "inline")
-COMPUTE_PACKAGES = ("numpy", "onnx", "polars", "pyarrow", "scikit-learn", "scipy", "skl2onnx", "skops")
+COMPUTE_PACKAGES = ("numpy", "onnx", "polars", "pyarrow", "scikit-learn", "scipy")
 """Packages whose versions can change a dataset's or an artifact's bytes."""
+TRAINER_SOURCES = ("onnx_boosted_trees.py", "onnx_export.py", "onnx_log_linear.py", "sklearn_trainer.py")
+"""Adapters whose code decides an artifact's bytes."""
 
 
 class SystemClock:
@@ -214,7 +216,7 @@ class Application:
         root = Path(risk.__file__).parent
         adapters = Path(__file__).parent / "adapters"
         files = {f"risk/{path.relative_to(root).as_posix()}": path for path in sorted(root.rglob("*.py"))}
-        for name in ("sklearn_trainer.py", "onnx_export.py", "canonical_skops.py"):
+        for name in TRAINER_SOURCES:
             files[f"adapters/{name}"] = adapters / name
         return digest_of({name: digest(path.read_bytes()) for name, path in files.items()})
 

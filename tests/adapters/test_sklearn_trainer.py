@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,15 +15,15 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-import skops.io
 
 from domain.registry.errors import IntegrityError, InvalidInput
+from domain.registry.staging import stage
 from veritasvault.adapters import onnx_export
-from veritasvault.adapters.canonical_skops import TRUSTED_TYPES, canonical, load_trusted
-from veritasvault.adapters.sklearn_trainer import TRAINERS, HistGradientBoostingModel, RidgeModel, trainer
+from veritasvault.adapters.format_scanner import FormatScanner
+from veritasvault.adapters.onnx_log_linear import LogLinear
+from veritasvault.adapters.sklearn_trainer import TRAINERS, OnnxModel, trainer
 
 NAMES = ("rv_5", "rv_21", "momentum_21")
-FILES = {"ridge": "model.onnx", "hist_gradient_boosting": "model.skops"}
 SMALL: dict[str, dict[str, Any]] = {
     "ridge": {},
     "hist_gradient_boosting": {"max_iter": 20, "min_samples_leaf": 20},
@@ -76,7 +75,7 @@ def test_new_processes_with_one_and_two_threads_save_the_same_bytes(name: str, t
             env={**os.environ, **limits},
         )
         assert digests(there) == digests(tmp_path / "here")
-    assert set(digests(tmp_path / "here")) == {FILES[name], "signature.json"}
+    assert set(digests(tmp_path / "here")) == {"model.onnx", "signature.json"}
 
 
 @trainers
@@ -89,9 +88,10 @@ def test_the_layout_of_the_inputs_in_memory_changes_nothing(name: str, tmp_path:
     assert digests(tmp_path / "columns") == digests(tmp_path / "rows")
 
 
-def test_onnx_runtime_forecasts_what_the_ridge_model_does(tmp_path: Path) -> None:
+@trainers
+def test_onnx_runtime_forecasts_what_the_model_does(name: str, tmp_path: Path) -> None:
     """A session opened on the file alone agrees to the last bits, on rows that training did not see too."""
-    model = saved("ridge", tmp_path)
+    model = saved(name, tmp_path)
     session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"), providers=["CPUExecutionProvider"])
     features = np.abs(np.random.default_rng(0).normal(0, 3, (500, 3)))
     features[:50] = 0.0
@@ -101,89 +101,41 @@ def test_onnx_runtime_forecasts_what_the_ridge_model_does(tmp_path: Path) -> Non
     np.testing.assert_allclose(forecasts, model.predict(features), rtol=onnx_export.TOLERANCE, atol=0)
 
 
-def test_the_onnx_file_is_valid_and_names_no_time_and_no_version(tmp_path: Path) -> None:
-    saved("ridge", tmp_path)
+@trainers
+def test_the_onnx_file_is_valid_and_names_no_time_and_no_version(name: str, tmp_path: Path) -> None:
+    saved(name, tmp_path)
     proto = onnx.load(tmp_path / "model.onnx")
     onnx.checker.check_model(proto, full_check=True)
-    assert [(item.domain, item.version) for item in proto.opset_import] == [("", onnx_export.OPSET)]
+    imported = {item.domain: item.version for item in proto.opset_import}
+    assert imported == {domain: onnx_export.OPSETS[domain] for domain in imported}
     assert proto.producer_version == proto.doc_string == ""
     assert not proto.metadata_props
 
 
-def test_an_onnx_file_that_forecasts_otherwise_is_not_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@trainers
+def test_what_a_trainer_stores_is_of_an_allowed_format(name: str, tmp_path: Path) -> None:
+    """Every trainer's artifact passes the scan that each registration makes."""
+    saved(name, tmp_path / "artifact")
+    with stage(tmp_path / "artifact", tmp_path / "staging") as staged:
+        assert FormatScanner().scan(staged) == ()
+
+
+def test_an_onnx_file_that_forecasts_otherwise_is_not_kept(tmp_path: Path) -> None:
     """The check at saving compares the file's forecasts: a weight that is off by a billionth is found."""
     model = trainer("ridge").train(*sample(), {}, 0, NAMES)
-    assert isinstance(model, RidgeModel)
-    other = replace(model.model, weights=model.model.weights * (1 + 1e-9))
-    with pytest.raises(IntegrityError, match=r"model\.onnx forecasts otherwise"):
-        onnx_export.require_agreement(onnx_export.to_onnx(other), model.model, model.probes)
+    assert isinstance(model, OnnxModel)
+    assert isinstance(model.predictor, LogLinear)
+    other = replace(model.predictor, weights=model.predictor.weights * (1 + 1e-9))
     with pytest.raises(IntegrityError, match="cannot be run"):
-        onnx_export.require_agreement(b"no model", model.model, model.probes)
-    real = onnx_export.to_onnx
-    monkeypatch.setattr("veritasvault.adapters.sklearn_trainer.to_onnx", lambda _: real(other))
-    with pytest.raises(IntegrityError):
-        model.save(tmp_path)
-    assert list(tmp_path.iterdir()) == []
+        onnx_export.require_agreement(b"no model", model.predictor, model.probes)
 
+    class WritesAnother(LogLinear):
+        def to_onnx(self) -> bytes:
+            return other.to_onnx()
 
-def test_the_skops_file_loads_with_its_short_list_of_types(tmp_path: Path) -> None:
-    """skops finds no other type to trust than the one listed, and the loaded model forecasts the same."""
-    model = saved("hist_gradient_boosting", tmp_path)
-    content = (tmp_path / "model.skops").read_bytes()
-    assert tuple(skops.io.get_untrusted_types(data=content)) == TRUSTED_TYPES
-    features, _ = sample()
-    np.testing.assert_array_equal(load_trusted(content).predict(features), model.predict(features))
-
-
-def test_the_skops_file_has_no_time_no_address_and_no_thread_count(tmp_path: Path) -> None:
-    saved("hist_gradient_boosting", tmp_path)
-    with zipfile.ZipFile(tmp_path / "model.skops") as archive:
-        assert {entry.date_time for entry in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
-        schema = archive.read("schema.json").decode()
-        names = archive.namelist()
-    assert names == [*sorted(names[:-1]), "schema.json"]
-    ids = [node["__id__"] for node in nodes(json.loads(schema)) if "__id__" in node]
-    assert max(ids) == len(set(ids)) < 10_000
-    model = load_trusted((tmp_path / "model.skops").read_bytes())
-    assert model.regressor_._bin_mapper.n_threads is None
-
-
-def test_making_a_skops_file_canonical_twice_changes_nothing(tmp_path: Path) -> None:
-    saved("hist_gradient_boosting", tmp_path)
-    content = (tmp_path / "model.skops").read_bytes()
-    assert canonical(content) == content
-
-
-def nodes(value: Any) -> list[dict[str, Any]]:
-    if isinstance(value, list):
-        return [node for item in value for node in nodes(item)]
-    if not isinstance(value, dict):
-        return []
-    return [value, *(node for item in value.values() for node in nodes(item))]
-
-
-def test_the_skops_model_is_checked_when_it_is_saved(tmp_path: Path) -> None:
-    """A model whose file would forecast otherwise is not kept: its probes' forecasts are compared."""
-    model = trainer("hist_gradient_boosting").train(*sample(), SMALL["hist_gradient_boosting"], 0, NAMES)
-    assert isinstance(model, HistGradientBoostingModel)
-
-    class Forgetful(type(model.model)):  # type: ignore[misc]
-        """Adds one to its forecasts, which its file does not know of."""
-
-        def predict(self, features: np.ndarray) -> np.ndarray:
-            return super().predict(features) + 1.0
-
-    Forgetful.__module__, Forgetful.__qualname__ = (
-        type(model.model).__module__,
-        type(model.model).__qualname__,
-    )
-    Forgetful.__name__ = type(model.model).__name__
-    changed = Forgetful.__new__(Forgetful)
-    changed.__dict__.update(model.model.__dict__)
-    with pytest.raises(IntegrityError, match=r"model\.skops forecasts otherwise"):
-        replace(model, model=changed).save(tmp_path)
+    changed = WritesAnother(**{name: getattr(model.predictor, name) for name in LogLinear.__slots__})
+    with pytest.raises(IntegrityError, match=r"model\.onnx forecasts otherwise"):
+        replace(model, predictor=changed).save(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -191,7 +143,7 @@ def test_the_skops_model_is_checked_when_it_is_saved(tmp_path: Path) -> None:
 def test_the_signature_lists_the_inputs_in_order_with_units(name: str, tmp_path: Path) -> None:
     saved(name, tmp_path)
     signature = json.loads((tmp_path / "signature.json").read_bytes())
-    assert signature["file"] == FILES[name]
+    assert signature["file"] == "model.onnx"
     assert signature["input"]["columns"] == list(NAMES)
     assert signature["output"]["unit"] == "annualised decimal"
 

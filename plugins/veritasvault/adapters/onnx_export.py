@@ -1,13 +1,12 @@
-"""Log-linear models as ONNX: a six-node graph built by hand, and checked by ONNX Runtime before it is kept.
+"""Predictors as ONNX: graphs built by hand, the same bytes for the same model, checked before they are kept.
 
-skl2onnx would need a converter of ours for the logarithms, and its version would enter the bytes
-(docs/adr/0011-build-onnx-graph-by-hand.md).
+A converter's version would enter the bytes (docs/adr/0005-build-onnx-graphs-by-hand.md).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 from domain.registry.errors import IntegrityError
 
@@ -18,73 +17,42 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 INPUT, OUTPUT = "features", "annualised_volatility"
-OPSET = 17
-IR_VERSION = 8
+OPSETS = {"": 17, "ai.onnx.ml": 5}
+IR_VERSION = 10
 TOLERANCE = 1e-12
 """Largest relative difference between the model's forecasts and ONNX Runtime's; both compute in float64."""
 
 
-@dataclass(frozen=True, slots=True)
-class LogLinear:
-    """exp(intercept + weights · t(x)), where t(x) is log(max(x, floors)) for the columns `in_logs`, else x.
-
-    Attributes:
-        in_logs: shape (k,), bool.
-        floors: shape (k,), positive; of no effect on other columns.
-        weights: shape (k,).
-    """
-
-    in_logs: NDArray[np.bool_]
-    floors: Floats
-    weights: Floats
-    intercept: float
-
-    def transform(self, features: Floats) -> Floats:
-        """t(x), shape (n, k)."""
-        import numpy as np
-
-        transformed: Floats = np.where(self.in_logs, np.log(np.maximum(features, self.floors)), features)
-        return transformed
+class Predictor(Protocol):
+    """A fitted function of features that can be written as an ONNX file."""
 
     def predict(self, features: Floats) -> Floats:
         """Annualised volatility, shape (n,), for features of shape (n, k)."""
-        import numpy as np
 
-        forecasts: Floats = np.exp(self.transform(features) @ self.weights + self.intercept)
-        return forecasts
+    def to_onnx(self) -> bytes:
+        """An ONNX file: `features` (n, k) float64 in, `annualised_volatility` (n,) float64 out."""
 
 
-def to_onnx(model: LogLinear) -> bytes:
-    """The model as an ONNX file: `features` (n, k) float64 in, `annualised_volatility` (n,) float64 out.
+def model_bytes(name: str, nodes: Sequence[Any], constants: Mapping[str, Any], width: int) -> bytes:
+    """An ONNX model of these nodes: no time, host or version of the writer is in it.
 
-    The bytes depend on the model alone: no time, host or version of the writer is in them.
+    Args:
+        constants: arrays by the name under which nodes refer to them.
+        width: columns of `features`.
     """
-    import numpy as np
     from onnx import TensorProto, helper, numpy_helper
 
-    constants = {
-        "floors": model.floors,
-        "in_logs": model.in_logs,
-        "weights": model.weights,
-        "intercept": np.float64(model.intercept).reshape(()),
-    }
     graph = helper.make_graph(
-        nodes=[
-            helper.make_node("Max", [INPUT, "floors"], ["floored"]),
-            helper.make_node("Log", ["floored"], ["logs"]),
-            helper.make_node("Where", ["in_logs", "logs", INPUT], ["transformed"]),
-            helper.make_node("MatMul", ["transformed", "weights"], ["weighted"]),
-            helper.make_node("Add", ["weighted", "intercept"], ["log_volatility"]),
-            helper.make_node("Exp", ["log_volatility"], [OUTPUT]),
-        ],
-        name="log_linear_volatility",
-        inputs=[helper.make_tensor_value_info(INPUT, TensorProto.DOUBLE, ["n", model.weights.size])],
+        nodes=nodes,
+        name=name,
+        inputs=[helper.make_tensor_value_info(INPUT, TensorProto.DOUBLE, ["n", width])],
         outputs=[helper.make_tensor_value_info(OUTPUT, TensorProto.DOUBLE, ["n"])],
         initializer=[numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
+    domains = sorted({node.domain for node in nodes} | {""})
     proto = helper.make_model(
         graph,
-        opset_imports=[helper.make_opsetid("", OPSET)],
+        opset_imports=[helper.make_opsetid(domain, OPSETS[domain]) for domain in domains],
         ir_version=IR_VERSION,
         producer_name="veritasvault",
     )
@@ -92,7 +60,7 @@ def to_onnx(model: LogLinear) -> bytes:
 
 
 def run_onnx(content: bytes, features: Floats) -> Floats:
-    """Forecasts (n,) of an ONNX file that `to_onnx` wrote, by ONNX Runtime on one thread."""
+    """Forecasts (n,) of an ONNX file of this module, by ONNX Runtime on one thread."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -102,8 +70,8 @@ def run_onnx(content: bytes, features: Floats) -> Floats:
     return forecasts
 
 
-def require_agreement(content: bytes, model: LogLinear, probes: Floats) -> None:
-    """Check that the file forecasts what the model does, on probes of shape (n, k).
+def require_agreement(content: bytes, predictor: Predictor, probes: Floats) -> None:
+    """Check that the file forecasts what the predictor does, on probes of shape (n, k).
 
     Raises:
         IntegrityError: it forecasts otherwise, or cannot be run.
@@ -114,7 +82,7 @@ def require_agreement(content: bytes, model: LogLinear, probes: Floats) -> None:
         exported = run_onnx(content, probes)
     except Exception as error:  # ONNX Runtime raises its own tree of errors, one for each status code.
         raise IntegrityError(f"model.onnx cannot be run by ONNX Runtime: {error}") from error
-    expected = model.predict(probes)
+    expected = predictor.predict(probes)
     worst = float(np.max(np.abs(exported - expected) / expected))
     if not worst <= TOLERANCE:
         raise IntegrityError(

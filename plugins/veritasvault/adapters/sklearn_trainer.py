@@ -1,4 +1,4 @@
-"""scikit-learn trainers: deterministic fits, stored as ONNX or canonical skops, never as a pickle."""
+"""scikit-learn trainers: deterministic fits, stored as ONNX, never as a pickle."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from domain.registry.canonical import encode
-from domain.registry.errors import IntegrityError, InvalidInput
+from domain.registry.errors import InvalidInput
 from domain.risk.parameters import choose
 from domain.risk.ports import TrainedModel, TrainerParameter, TrainerPort
-from veritasvault.adapters.canonical_skops import dump_canonical, load_trusted
-from veritasvault.adapters.onnx_export import INPUT, OUTPUT, LogLinear, require_agreement, to_onnx
+from veritasvault.adapters.onnx_boosted_trees import BoostedTrees
+from veritasvault.adapters.onnx_export import INPUT, OUTPUT, Predictor, require_agreement
+from veritasvault.adapters.onnx_log_linear import LogLinear
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     # Every parse of a DAG file asks a trainer for its parameters, and must not import numpy for that.
     Floats = NDArray[np.float64]
 
-SIGNATURE = "signature.json"
+MODEL, SIGNATURE = "model.onnx", "signature.json"
 _PROBES = 64
 _LEAST_VOLATILITY = 1e-6
 
@@ -87,35 +88,7 @@ class RidgeTrainer:
             fitted = LogLinear(in_logs, floors, weights, intercept).predict(features)
             bias = max(float(np.mean(np.square(target / fitted))), _LEAST_VOLATILITY)
         model = LogLinear(in_logs, floors, weights, intercept + 0.5 * float(np.log(bias)))
-        return RidgeModel(model, names, _probes(features))
-
-
-@dataclass(frozen=True, slots=True)
-class RidgeModel:
-    """A trained log-linear model; `probes` are the training rows that its file is checked on."""
-
-    model: LogLinear
-    names: tuple[str, ...]
-    probes: Floats
-
-    def predict(self, features: Floats) -> Floats:
-        """Annualised volatility, shape (n,).
-
-        Raises:
-            InvalidInput: features of another width, or not finite.
-        """
-        return self.model.predict(_matrix(features, len(self.names)))
-
-    def save(self, directory: Path) -> None:
-        """Write model.onnx and its signature.
-
-        Raises:
-            IntegrityError: ONNX Runtime forecasts something else from the file.
-        """
-        content = to_onnx(self.model)
-        require_agreement(content, self.model, self.probes)
-        (directory / "model.onnx").write_bytes(content)
-        _write_signature(directory, "model.onnx", self.names)
+        return OnnxModel(model, names, _probes(features))
 
 
 class HistGradientBoostingTrainer:
@@ -148,25 +121,21 @@ class HistGradientBoostingTrainer:
 
         features, target, names = _checked(features, target, names)
         chosen = choose("hist_gradient_boosting", self.parameters(), parameters)
-        from sklearn.compose import TransformedTargetRegressor
         from sklearn.ensemble import HistGradientBoostingRegressor
 
         floor = max(float(chosen.pop("floor")) * float(target.mean()), _LEAST_VOLATILITY)
         # Early stopping would hold out random rows, whose windows overlap those of their neighbours.
         trees = HistGradientBoostingRegressor(loss="gamma", early_stopping=False, random_state=seed, **chosen)
-        model = TransformedTargetRegressor(trees, func=np.square, inverse_func=np.sqrt, check_inverse=False)
         with _one_thread():
-            model.fit(features, np.maximum(target, floor))
-        # The one trace of the machine in a fitted model; None means as many as there are.
-        model.regressor_._bin_mapper.n_threads = None
-        return HistGradientBoostingModel(model, names, _probes(features))
+            trees.fit(features, np.square(np.maximum(target, floor)))
+        return OnnxModel(BoostedTrees(trees), names, _probes(features))
 
 
 @dataclass(frozen=True, slots=True)
-class HistGradientBoostingModel:
-    """Trained boosted trees; `probes` are the training rows that their file is checked on."""
+class OnnxModel:
+    """A trained predictor, kept as ONNX; `probes` are the training rows that its file is checked on."""
 
-    model: Any
+    predictor: Predictor
     names: tuple[str, ...]
     probes: Floats
 
@@ -176,21 +145,20 @@ class HistGradientBoostingModel:
         Raises:
             InvalidInput: features of another width, or not finite.
         """
-        return _forecasts(self.model, _matrix(features, len(self.names)))
+        with _one_thread():
+            return self.predictor.predict(_matrix(features, len(self.names)))
 
     def save(self, directory: Path) -> None:
-        """Write model.skops and its signature.
+        """Write model.onnx and its signature.
 
         Raises:
-            IntegrityError: the model that loads from the file forecasts something else.
+            IntegrityError: ONNX Runtime forecasts something else from the file.
         """
-        import numpy as np
-
-        content = dump_canonical(self.model)
-        if not np.array_equal(_forecasts(load_trusted(content), self.probes), self.predict(self.probes)):
-            raise IntegrityError("model.skops forecasts otherwise than the trained model, train again")
-        (directory / "model.skops").write_bytes(content)
-        _write_signature(directory, "model.skops", self.names)
+        content = self.predictor.to_onnx()
+        with _one_thread():
+            require_agreement(content, self.predictor, self.probes)
+        (directory / MODEL).write_bytes(content)
+        _write_signature(directory, self.names)
 
 
 TRAINERS: Mapping[str, TrainerPort] = {
@@ -246,12 +214,6 @@ def _one_thread() -> AbstractContextManager[object]:
     return limits
 
 
-def _forecasts(model: Any, features: Floats) -> Floats:
-    with _one_thread():
-        forecasts: Floats = model.predict(features)
-    return forecasts
-
-
 def _probes(features: Floats) -> Floats:
     """Rows over the whole length of the training, and one of zeros, which logarithms have to survive."""
     import numpy as np
@@ -260,11 +222,11 @@ def _probes(features: Floats) -> Floats:
     return np.vstack([features[chosen], np.zeros((1, features.shape[1]))])
 
 
-def _write_signature(directory: Path, file: str, names: tuple[str, ...]) -> None:
+def _write_signature(directory: Path, names: tuple[str, ...]) -> None:
     """What the model takes and gives, for whoever loads it without this code."""
     signature: dict[str, Any] = {
         "format": 1,
-        "file": file,
+        "file": MODEL,
         "input": {"name": INPUT, "dtype": "float64", "shape": ["n", len(names)], "columns": list(names)},
         "output": {"name": OUTPUT, "dtype": "float64", "shape": ["n"], "unit": "annualised decimal"},
     }

@@ -15,7 +15,7 @@ from veritasvault.cli.checks import Check, listening, without_password
 _EXTRAS = {
     "airflow": ("apache-airflow",),
     "training": (
-        "exchange-calendars", "matplotlib", "onnx", "onnxruntime", "scikit-learn", "skl2onnx", "skops"
+        "exchange-calendars", "matplotlib", "onnx", "onnxruntime", "scikit-learn", "skops"
     ),
     "validation": ("great-expectations",),
     "samples": ("skfolio",),
