@@ -42,10 +42,10 @@ lint: $(TESTING) ## Style, types and layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-COMPILE := $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-header
+COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-header $(if $(UPGRADE),--upgrade)
 
-lock: $(UV) ## Resolve the pinned requirements anew
+lock: $(UV) ## Resolve the pinned requirements (UPGRADE=1: to the newest versions)
 	$(COMPILE) pyproject.toml --extra pipelines -o requirements.txt
 	@# pymerkle, an oracle of tests, asks for an old cachetools; what we call of it does not use it.
 	echo 'cachetools==7.3.2' > .cache/overrides.txt
