@@ -182,10 +182,14 @@ def contents(file: Path) -> list[list[tuple[object, ...]]]:
         ]
 
 
-SWAP = (
-    "UPDATE {table} SET {column} = CASE {key} WHEN {a} THEN (SELECT {column} FROM {table} WHERE {key} = {b}) \
-ELSE (SELECT {column} FROM {table} WHERE {key} = {a}) END WHERE {key} IN ({a}, {b})"
-)
+def swap(table: str, key: str, column: str, a: int, b: int) -> list[str]:
+    """Statements that exchange a column of two rows; an UPDATE alone would read what it has just written."""
+    rows = f"FROM {table} WHERE {key} IN ({a}, {b})"
+    other = f"(SELECT {column} FROM held WHERE held.{key} = {a + b} - {table}.{key})"
+    return [
+        f"CREATE TEMP TABLE held AS SELECT {key}, {column} {rows}",
+        f"UPDATE {table} SET {column} = {other} WHERE {key} IN ({a}, {b})",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -232,15 +236,15 @@ ELSE (SELECT {column} FROM {table} WHERE {key} = {a}) END WHERE {key} IN ({a}, {
         (["DROP INDEX versions_model_id", "DROP TABLE checkpoints"], ["checkpoints"]),
         (["UPDATE checkpoints SET note = zeroblob(10)"], ["checkpoint of size 4", "checkpoint of size 23"]),
         (
-            [SWAP.format(table="entries", key="idx", column="data", a=3, b=12)],
+            swap("entries", "idx", "data", 3, 12),
             ["ledger entry 3", "ledger entry 12"],
         ),
         (
-            [SWAP.format(table="entries", key="idx", column="leaf_hash", a=3, b=12)],
+            swap("entries", "idx", "leaf_hash", 3, 12),
             ["ledger entry 3", "ledger entry 12"],
         ),
         (
-            [SWAP.format(table="checkpoints", key="size", column="note", a=4, b=11)],
+            swap("checkpoints", "size", "note", 4, 11),
             ["checkpoint of size 4: it is signed for the size 11", "checkpoint of size 11"],
         ),
         (

@@ -210,16 +210,18 @@ class SqlLedger:
         after, left = None, limit
         while left is None or left > 0:
             wanted = _PAGE if left is None else min(_PAGE, left)
-            rows = self._fetch(page(after).limit(wanted))
-            for row in rows:
+            count = 0
+            # Not kept in a variable: one page would be held while the next is fetched.
+            for row in self._fetch(page(after).limit(wanted)):
+                count += 1
                 item = parse(row)
                 if after is not None and (place(item) >= after if falling else place(item) <= after):
                     raise IntegrityError(f"the ledger {self._shown} gives its rows out of order: run verify")
                 after = place(item)
                 yield item
-            if len(rows) < wanted:
+            if count < wanted:
                 return
-            left = None if left is None else left - len(rows)
+            left = None if left is None else left - count
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
