@@ -33,6 +33,10 @@ class InvalidInput(DomainException):
         super().__init__(f"{field} is {_shown(value)}: {remedy}")
 
 
+class NoSuchSource(InvalidInput):
+    """A source names a file or an object that is not there, though the store can be reached."""
+
+
 class UnsafeArtifact(InvalidInput):
     """An artifact holds a file that the allow-list of formats does not admit."""
 

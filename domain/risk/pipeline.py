@@ -9,11 +9,12 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from domain.registry.canonical import Digest, digest_of, encode
-from domain.registry.errors import NotFound
+from domain.registry.errors import NoSuchSource, NotFound
 from domain.registry.events import Provenance
 from domain.registry.evidence import Attachment, Evidence, LookAhead
 from domain.registry.lineage import Lineage
@@ -148,20 +149,27 @@ class ModelPipeline:
             DataNotArrived: the source ends before the session and may still grow.
             InvalidInput: a request or data that cannot be used.
         """
-        from domain.risk.rows import canonical_rows, require_session
+        from domain.risk.rows import canonical_rows, not_arrived, require_session
 
         spec, parts = self._spec.data, self._parts
         instant = instant_of(request.as_of, request.logical_date, request.run_after, parts.clock.now())
         session = resolve_session(parts.calendar, spec.calendar, instant)
-        uri = fill_source(request.source or spec.source, session)
+        source = request.source or spec.source
+        uri = fill_source(source, session)
+        deadline = instant + dt.timedelta(hours=spec.wait_hours)
+        may_arrive = parts.source.grows(uri) and parts.clock.now() < deadline
         assets = (request.assets if request.assets is not None else spec.assets) or None
         with self._parts.workspace.scratch() as scratch:
-            raw = parts.source.fetch(uri, scratch)
+            try:
+                raw = parts.source.fetch(uri, scratch)
+            except NoSuchSource as error:
+                # A name without a date is there from the start, or wrong.
+                if source == uri or not may_arrive:
+                    raise
+                raise not_arrived(f"the source {uri} does not exist yet", deadline) from error
             snapshot = parts.snapshots.snapshot(raw)
             rows = canonical_rows(raw, session, assets, scratch / "rows")
-            deadline = instant + dt.timedelta(hours=spec.wait_hours)
-            waits = parts.source.grows(uri) and parts.clock.now() < deadline
-            require_session(rows, session, may_arrive_until=deadline if waits else None)
+            require_session(rows, session, may_arrive_until=deadline if may_arrive else None)
             home = self._parts.workspace.keep(rows.dataset.root, "rows", rows.dataset.digest)
         return Rows(
             path=str(home),
@@ -214,7 +222,14 @@ class ModelPipeline:
             dataset, definition.columns, definition.target, rows.assets, horizon=definition.horizon
         )
         session = dt.date.fromisoformat(rows.session)
-        evaluation = walk_forward(training, trainer, chosen, spec.training.seed, as_of=session)
+        evaluation = walk_forward(
+            training,
+            trainer,
+            chosen,
+            spec.training.seed,
+            as_of=session,
+            next_session=partial(parts.calendar.first_session, spec.data.calendar),
+        )
         probes, leaks = probe(_open(rows), dataset, definition)
         found = LookAhead(probes, len(evaluation.folds), (*leaks, *check_folds(evaluation.folds, training)))
         environment = parts.environment()

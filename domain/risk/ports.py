@@ -36,7 +36,8 @@ class SourcePort(Protocol):
         URIs: `sample://sp500`, a path or `file://`, `s3://bucket/key`, `snapshot:<sha256>`.
 
         Raises:
-            InvalidInput: no such scheme, file or key, or a format that is neither Parquet nor CSV.
+            NoSuchSource: the file or the object does not exist.
+            InvalidInput: no such scheme or bucket, or a format that is neither Parquet nor CSV.
         """
 
     def grows(self, uri: str) -> bool:
@@ -79,6 +80,9 @@ class CalendarPort(Protocol):
 
     def sessions(self, calendar: str, start: dt.date, stop: dt.date) -> list[dt.date]:
         """The sessions from start to stop, both included."""
+
+    def first_session(self, calendar: str, day: dt.date) -> dt.date:
+        """The first session on a day or after it."""
 
     def closes_at(self, calendar: str, session: dt.date) -> dt.datetime:
         """The moment a session closes."""

@@ -86,9 +86,15 @@ def require_session(rows: PanelRows, session: dt.date, may_arrive_until: dt.date
         raise InvalidInput(
             "as_of", session.isoformat(), f"choose a session up to {rows.last}, the last date the source has"
         )
-    raise DataNotArrived(
-        f"the source has no rows for session {session}, its last date is {rows.last}: "
-        f"retry until {may_arrive_until.isoformat(timespec='minutes')}, or choose an earlier as_of"
+    raise not_arrived(
+        f"the source has no rows for session {session}, its last date is {rows.last}", may_arrive_until
+    )
+
+
+def not_arrived(missing: str, until: dt.datetime) -> DataNotArrived:
+    """The error that says what is missing, and until when it may still arrive."""
+    return DataNotArrived(
+        f"{missing}: retry until {until.isoformat(timespec='minutes')}, or choose an earlier as_of"
     )
 
 

@@ -56,6 +56,19 @@ def test_sessions_include_both_ends_and_no_holidays() -> None:
     assert len(CALENDARS.sessions("24/7", dt.date(2022, 1, 1), dt.date(2022, 12, 31))) == 365
 
 
+@pytest.mark.parametrize(
+    ("calendar", "day", "session"),
+    [
+        ("XNYS", "2022-12-28", "2022-12-28"),
+        ("XNYS", "2022-12-24", "2022-12-27"),  # a weekend and an observed holiday
+        ("XNYS", "2001-09-11", "2001-09-17"),  # closed for days
+        ("24/7", "2022-12-25", "2022-12-25"),
+    ],
+)
+def test_the_first_session_on_a_day_or_after_it(calendar: str, day: str, session: str) -> None:
+    assert CALENDARS.first_session(calendar, dt.date.fromisoformat(day)) == dt.date.fromisoformat(session)
+
+
 def test_the_sessions_of_the_sample_panel_are_those_of_new_york() -> None:
     """From another source than the calendar: the panel's own dates."""
     import tempfile

@@ -185,6 +185,36 @@ def test_data_that_may_still_arrive_is_waited_for_until_the_deadline(desk: Desk,
     assert desk.pipeline.ingest(request).session == "2016-03-31"
 
 
+def test_a_source_named_by_its_date_is_waited_for_before_it_exists(desk: Desk, panel: pl.DataFrame) -> None:
+    """A file for the session may still come; one whose name has no date is wrong, and so is a late one."""
+    evening = dt.datetime(2016, 3, 31, 22, tzinfo=dt.UTC)
+    request = RunRequest(run_after=evening, logical_date=evening, source=str(desk.home / "{as_of}.parquet"))
+    desk.application.clock = FixedClock(evening + dt.timedelta(hours=1))  # type: ignore[assignment]
+    with pytest.raises(DataNotArrived, match=r"2016-03-31\.parquet does not exist yet: retry until 2016"):
+        desk.pipeline.ingest(request)
+    with pytest.raises(InvalidInput, match="name a file that can be read"):
+        desk.pipeline.ingest(replace(request, source=str(desk.home / "panel.parquet")))
+    desk.write(panel, "2016-03-31.parquet")
+    assert desk.pipeline.ingest(request).session == "2016-03-31"
+    desk.application.clock = FixedClock(evening + dt.timedelta(hours=7))  # type: ignore[assignment]
+    with pytest.raises(InvalidInput, match="name a file that can be read"):
+        desk.pipeline.ingest(replace(request, source=str(desk.home / "late-{as_of}.parquet")))
+
+
+def test_a_date_with_too_little_history_is_told_the_first_session_that_has_enough(
+    desk: Desk, panel: pl.DataFrame
+) -> None:
+    """One sentence, with a day on which the exchange trades: 1 January and a weekend lie before it."""
+    source = desk.write(panel)
+    first = panel["date"].sort().unique()[251]
+    with pytest.raises(InvalidInput, match="the first possible as-of date is ") as caught:
+        desk.candidate(source, "2013-05-01")
+    named = dt.date.fromisoformat(caught.value.remedy.rsplit(" ", 1)[-1])
+    assert desk.application.calendar.sessions("XNYS", named, named) == [named]
+    assert named > first.replace(year=first.year + 3) - dt.timedelta(days=5)
+    desk.candidate(source, named.isoformat())
+
+
 def test_a_weekend_stands_for_its_friday(desk: Desk, panel: pl.DataFrame) -> None:
     """Runs of Saturday, Sunday and Monday before the close are the same work as Friday's."""
     source = desk.write(panel)

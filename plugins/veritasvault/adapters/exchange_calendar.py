@@ -9,7 +9,7 @@ from typing import Any
 from domain.registry.errors import InvalidInput
 
 REACH = dt.timedelta(days=31)
-"""How far before an instant its last close may lie; the longest closure on record is under half a year."""
+"""How far from a day the sessions before and after it may lie; the longest closure took under half a year."""
 
 LONGEST_CLOSURE = dt.timedelta(days=250)
 FIRST_YEAR, LAST_YEAR = 1901, 2200
@@ -45,6 +45,19 @@ class ExchangeCalendar:
             return []
         covering = self._covering(calendar, start, stop)
         return [session.date() for session in covering.sessions if start <= session.date() <= stop]
+
+    def first_session(self, calendar: str, day: dt.date) -> dt.date:
+        """The first session on a day or after it.
+
+        Raises:
+            InvalidInput: no such calendar, or none within its range.
+        """
+        sessions = self.sessions(calendar, day, day + REACH) or self.sessions(
+            calendar, day, day + LONGEST_CLOSURE
+        )
+        if not sessions:
+            raise InvalidInput("as_of", day.isoformat(), f"choose a date before a session of {calendar}")
+        return sessions[0]
 
     def closes_at(self, calendar: str, session: dt.date) -> dt.datetime:
         """The moment a session closes, in UTC.

@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 import polars as pl
 
 from domain.registry.canonical import as_digest
-from domain.registry.errors import InvalidInput, Unavailable
+from domain.registry.errors import InvalidInput, NoSuchSource, Unavailable
 from domain.risk.dataset import ROWS_SCHEMA, write_part
 from domain.risk.ports import SnapshotPort
 from veritasvault.adapters.s3_client import MISSING, S3Bucket, airflow_client, code_of, own_client
@@ -61,7 +61,8 @@ class UriSource:
         The file ends in .parquet or .csv; a .csv.gz is unpacked.
 
         Raises:
-            InvalidInput: no such scheme, file or key, or a format that is neither Parquet nor CSV.
+            NoSuchSource: the file or the object does not exist.
+            InvalidInput: no such scheme or bucket, or a format that is neither Parquet nor CSV.
             Unavailable: the store cannot be reached, or `destination` cannot be written.
         """
         if any(ord(character) < 32 for character in uri):
@@ -100,7 +101,7 @@ class UriSource:
                 if code_of(error) not in MISSING:
                     raise
                 store.require()
-                raise InvalidInput(
+                raise NoSuchSource(
                     "source", uri, f"name an object that exists, {store} has no {key}"
                 ) from error
 
@@ -119,7 +120,8 @@ def _copied(uri: str, path: Path, destination: Path) -> Path:
             source = path.open("rb")
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
-            raise InvalidInput("source", uri, f"name a file that can be read ({reason})") from error
+            refused = NoSuchSource if isinstance(error, FileNotFoundError) else InvalidInput
+            raise refused("source", uri, f"name a file that can be read ({reason})") from error
         with source:
             shutil.copyfileobj(source, to, _CHUNK)
 
