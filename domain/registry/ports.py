@@ -124,8 +124,9 @@ class StoredCheckpoint:
 class LedgerPort(Protocol):
     """The append-only log of domain events, with its subtree hashes and its projection.
 
-    Reads see only committed appends. A reply lost at COMMIT surfaces as `Unavailable`; the caller
-    settles it by `find`.
+    A ledger comes into being with its first append, or when its name is asked for; reading one that does not
+    exist yet finds nothing, and creates nothing. Reads see only committed appends. A reply lost at COMMIT
+    surfaces as `Unavailable`; the caller settles it by `find`.
     """
 
     def origin(self) -> str:

@@ -12,7 +12,7 @@ from domain.registry.errors import DomainException, IntegrityError, NotVerified
 from domain.registry.events import event_from_bytes
 from domain.registry.ledger_view import project
 from domain.registry.merkle import HASH_SIZE, Frontier, leaf_hash, node_hash, root_of
-from domain.registry.ports import Entry, LedgerPort, Node, SignerPort, VersionRow
+from domain.registry.ports import Entry, LedgerPort, Node, PublicKey, SignerPort, VersionRow
 from domain.registry.receipt import Proven, Receipt, verify_receipt
 
 
@@ -127,10 +127,8 @@ class _LedgerVerification:
 
     def __init__(self, port: LedgerPort, signer: SignerPort) -> None:
         self._port = port
-        self._origin = port.origin()
         self._size = port.size()
-        self._keys = signer.public_keys()
-        self._verify = signer.verify
+        self._signer = signer
         self._problems: list[Problem] = []
         self._leaves = _Level()
         self._rows: dict[int, str] = {}
@@ -203,15 +201,20 @@ class _LedgerVerification:
 
     def _good_checkpoints(self) -> Iterator[Checkpoint]:
         """The checkpoints that are what they should be, in the order of sizes; the others are reported."""
+        keys: tuple[PublicKey, ...] = ()
         for stored in self._port.checkpoints():
+            # Asked for late: where nothing was signed, looking makes no key.
+            keys = keys or self._signer.public_keys()
             what = f"checkpoint of size {stored.size}"
             try:
-                head = open_checkpoint(stored.note, self._keys, self._verify)
+                head = open_checkpoint(stored.note, keys, self._signer.verify)
             except NotVerified as error:
                 self._report(what, str(error))
                 continue
-            if head.origin != self._origin:
-                self._report(what, f"it is signed for the ledger {head.origin}, this one is {self._origin}")
+            if head.origin != self._port.origin():
+                self._report(
+                    what, f"it is signed for the ledger {head.origin}, this one is {self._port.origin()}"
+                )
             elif head.size != stored.size:
                 self._report(what, f"it is signed for the size {head.size}")
             else:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from tests.cli.console import METADATA, Console
 
 
@@ -127,4 +129,14 @@ def test_checkpoint_prints_the_signed_note_and_signing_again_changes_nothing(con
 
 def test_the_version_is_the_packages(empty: Console) -> None:
     assert empty.run("--version").out == "veritas 0.1.0\n"
+    assert not empty.home.exists()
+
+
+@pytest.mark.parametrize(
+    "command", [("models", "list"), ("ledger", "show"), ("verify", "--all"), ("doctor",)], ids=" ".join
+)
+def test_looking_at_a_place_where_nothing_is_makes_nothing(empty: Console, command: tuple[str, ...]) -> None:
+    """A mistyped home is not filled with an empty registry, and a read-only one can be looked at."""
+    answer = empty.run(*command)
+    assert answer.code in (0, 1)
     assert not empty.home.exists()

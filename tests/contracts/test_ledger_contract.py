@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from domain.registry.errors import LedgerConflict
 from domain.registry.events import DomainEvent, event_to_bytes
@@ -91,6 +92,23 @@ def test_a_new_ledger_is_empty(port: LedgerPort) -> None:
     assert port.version("volatility", 1) is None
     assert port.by_model_id(registered(0, 1).model_id) is None
     assert port.nodes([(0, 0), (1, 0)]) == {}
+
+
+def test_reading_makes_no_ledger_and_sees_one_that_another_process_makes(
+    reopen: Callable[[], LedgerPort], tmp_path: Path
+) -> None:
+    """Whoever may only read an empty place is not in the way of whoever writes there."""
+    reader, writer = reopen(), reopen()
+    assert reader.size() == 0
+    if isinstance(reader, SqlLedger):
+        database = reader._url.render_as_string(hide_password=False)
+        assert not list(tmp_path.iterdir())
+        if not reader._sqlite:
+            assert sa.inspect(sa.create_engine(database)).get_table_names() == []
+    written = append(writer, refused(1))
+    assert reader.size() == 1
+    assert tuple(reader.read(0)) == written.entries
+    assert reader.origin() == writer.origin()
 
 
 def test_the_origin_is_a_random_name_that_stays(reopen: Callable[[], LedgerPort]) -> None:

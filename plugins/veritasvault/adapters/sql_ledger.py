@@ -36,8 +36,8 @@ class SqlLedger:
     nobody fails halfway through. PostgreSQL runs at READ COMMITTED with synchronous_commit on; its primary
     key on the index lets one of two racing appends win.
 
-    Connecting and creating the tables happen at first use, once for each process, so that an instance may
-    be carried across a fork.
+    Connecting happens at first use, once for each process, so that an instance may be carried across a fork.
+    Tables are made by the first write; until then, reads are of an empty ledger in memory.
     """
 
     def __init__(self, url: str) -> None:
@@ -49,10 +49,16 @@ class SqlLedger:
         self._url = _parsed(url)
         self._sqlite = self._url.get_backend_name() == "sqlite"
         self._shown = self._url.render_as_string(hide_password=True)
-        self._opened: tuple[int, Engine, str] | None = None
+        self._connected: tuple[int, Engine] | None = None
+        self._origin: str | None = None
+        self._exists = False
 
     def origin(self) -> str:
-        return self._open()[1]
+        if self._origin is None:
+            with self._translating():
+                self._origin = _origin(self._engine(), self._shown)
+            self._exists = True
+        return self._origin
 
     def size(self) -> int:
         with self._reading() as connection:
@@ -189,9 +195,9 @@ class SqlLedger:
 
     def close(self) -> None:
         """Close this process's connections; the next use opens new ones."""
-        if self._opened is not None and self._opened[0] == os.getpid():
-            self._opened[1].dispose()
-        self._opened = None
+        if self._connected is not None and self._connected[0] == os.getpid():
+            self._connected[1].dispose()
+        self._connected = None
 
     def _fetch(self, statement: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
         with self._reading() as connection:
@@ -225,14 +231,15 @@ class SqlLedger:
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
-        with self._translating(), self._open()[0].connect() as connection:
+        with self._translating(), self._readable().connect() as connection:
             yield connection
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
+        self.origin()
         with (
             self._translating(),
-            self._open()[0].connect() as connection,
+            self._engine().connect() as connection,
             connection.execution_options(writing=True).begin(),
         ):
             if not self._sqlite:
@@ -248,16 +255,25 @@ class SqlLedger:
         except (SQLAlchemyError, sqlite3.Error, OSError, UnicodeError) as error:
             raise translated(error, self._shown) from error
 
-    def _open(self) -> tuple[Engine, str]:
-        """The engine of this process and the ledger's origin."""
-        if self._opened is None or self._opened[0] != os.getpid():
-            if self._opened is not None:
+    def _engine(self) -> Engine:
+        """The engine of this process."""
+        if self._connected is None or self._connected[0] != os.getpid():
+            if self._connected is not None:
                 # The parent's connections: forget them, without closing what the parent still uses.
-                self._opened[1].dispose(close=False)
-            with self._translating():
-                engine = _sqlite_engine(self._url) if self._sqlite else _postgres_engine(self._url)
-                self._opened = (os.getpid(), engine, _origin(engine, self._shown))
-        return self._opened[1:]
+                self._connected[1].dispose(close=False)
+            engine = _sqlite_engine(self._url) if self._sqlite else _postgres_engine(self._url)
+            self._connected = (os.getpid(), engine)
+        return self._connected[1]
+
+    def _readable(self) -> Engine:
+        """The engine to read with: an empty ledger's while there is no other."""
+        self._exists = self._exists or (self._has_file() and _has_tables(self._engine()))
+        return self._engine() if self._exists else _nothing()
+
+    def _has_file(self) -> bool:
+        """Whether connecting would find a file; SQLite would make one."""
+        database = self._url.database or ""
+        return not self._sqlite or database.startswith("file:") or Path(database).exists()
 
 
 def _parsed(url: str) -> URL:
@@ -276,9 +292,6 @@ def _parsed(url: str) -> URL:
 
 
 def _sqlite_engine(url: URL) -> Engine:
-    database = url.database or ""
-    if not database.startswith("file:"):
-        Path(database).parent.mkdir(parents=True, exist_ok=True)
     # No pool: an open SQLite connection must not be carried across a fork, not even to be closed there.
     engine = sa.create_engine(url, poolclass=sa.NullPool, connect_args={"timeout": _BUSY_SECONDS})
 
@@ -298,6 +311,13 @@ def _sqlite_engine(url: URL) -> Engine:
     return engine
 
 
+def _make_directory(url: URL) -> None:
+    """Of a SQLite file; PostgreSQL has none of ours."""
+    database = url.database or ""
+    if url.get_backend_name() == "sqlite" and not database.startswith("file:"):
+        Path(database).parent.mkdir(parents=True, exist_ok=True)
+
+
 def _postgres_engine(url: URL) -> Engine:
     return sa.create_engine(
         url,
@@ -310,11 +330,22 @@ def _postgres_engine(url: URL) -> Engine:
     )
 
 
+def _nothing() -> Engine:
+    """An empty ledger in memory."""
+    engine = sa.create_engine("sqlite://", poolclass=sa.StaticPool)
+    tables.metadata.create_all(engine)
+    return engine
+
+
+def _has_tables(engine: Engine) -> bool:
+    with engine.connect() as connection:
+        return sa.inspect(connection).has_table(tables.ledger.name)
+
+
 def _origin(engine: Engine, shown: str) -> str:
     """Read the ledger's name; create the tables and the name if the database has none yet."""
-    with engine.connect() as connection:
-        exists = sa.inspect(connection).has_table(tables.ledger.name)
-    if not exists:
+    _make_directory(engine.url)
+    if not _has_tables(engine):
         with engine.connect() as connection, connection.execution_options(writing=True).begin():
             if engine.dialect.name == "postgresql":
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_CREATION_LOCK)))

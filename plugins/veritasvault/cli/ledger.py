@@ -58,10 +58,11 @@ def show(context: click.Context, start: int | None, limit: int, as_json: bool) -
     if as_json:
         listed = [_document(entry, event) for entry, event in entries]
         counts = {"size": size, "signed": signed, "pending": size - signed}
-        print_json({"origin": port.origin(), **counts, "entries": listed})
+        print_json({"origin": port.origin() if size else None, **counts, "entries": listed})
     else:
         printer = Printer()
-        printer.line(f"{port.origin()}: {count(size, 'entry', 'entries')}, {signed} of them signed")
+        name = port.origin() if size else "the ledger"
+        printer.line(f"{name}: {count(size, 'entry', 'entries')}, {signed} of them signed")
         if entries:
             printer.table(("entry", "at", "event", "about"), [_row(entry, event) for entry, event in entries])
     if any(event is None for _, event in entries):
