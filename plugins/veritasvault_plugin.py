@@ -3,6 +3,9 @@
 Airflow does so in every server and again in task processes, so an import here is paid many times.
 """
 
+from typing import Any
+
+from airflow.configuration import conf
 from airflow.plugins_manager import AirflowPlugin
 
 
@@ -10,3 +13,12 @@ class VeritasVaultPlugin(AirflowPlugin):  # type: ignore[misc]
     """Names the package in Airflow's list of plugins; its task adapters are ordinary modules."""
 
     name = "veritasvault"
+
+    @classmethod
+    def on_load(cls, *_: Any, **__: Any) -> None:
+        """Where `[veritasvault] preload` is on, import in the scheduler what its tasks will need."""
+        if conf.getboolean("veritasvault", "preload", fallback=False):
+            from veritasvault.preload import is_scheduler, preload
+
+            if is_scheduler():
+                preload()

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
+from veritasvault.preload import NO_TELEMETRY
 from veritasvault.settings import project_root
 
 USER = "admin"
@@ -18,15 +19,6 @@ USER = "admin"
 _SECRETS = "secrets.json"
 _PASSWORDS = "passwords.json"
 _LOOPBACK = "127.0.0.1,localhost"
-
-# Nothing of a user's work leaves the machine unasked.
-_NO_TELEMETRY = {
-    "DO_NOT_TRACK": "1",
-    "DVC_NO_ANALYTICS": "1",
-    "GX_ANALYTICS_ENABLED": "false",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "SCARF_ANALYTICS": "false",
-}
 
 # Tasks are forked, and fork and thread pools do not mix; one thread a task is also what makes
 # training reproducible and keeps parallel tasks from fighting over the cores.
@@ -85,7 +77,7 @@ def base_environment(
         # `dagRuns/{id}/wait` uses.
         defaults["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC"] = ""
     return {
-        **_NO_TELEMETRY,
+        **NO_TELEMETRY,
         **_FORK_SAFE,
         **defaults,
         **given,
@@ -111,6 +103,8 @@ def server_environment(base: Mapping[str, str], port: int, parallelism: int) -> 
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(Path(base["AIRFLOW_HOME"]) / _PASSWORDS),
         "AIRFLOW__API__WORKERS": "1",
+        # Our plugin's own section: some seconds once, for a third of the processor time of every run.
+        "AIRFLOW__VERITASVAULT__PRELOAD": "True",
         # An idle second between two tasks of a run is most of what a short run takes.
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
         "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
