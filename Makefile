@@ -30,7 +30,7 @@ demo: $(RUNTIME) ## Data to a registered, verified model, through Airflow, in ab
 up: $(RUNTIME) ## Airflow with its UI on loopback, until Ctrl-C
 	@exec $(BIN)/python -m veritasvault.airflow_local up
 
-test: $(TESTING) ## Install what tests need and run them
+test: lint ## Install what tests need, check style, types and layers, and run the tests
 	$(BIN)/python -m pytest $(ARGS)
 
 bench: $(TESTING) ## Measure the ratios that this project promises

@@ -209,7 +209,7 @@ class ModelRegistration:
                 manifest=Manifest(model_metadata, lineage, staged.artifact),
                 gates=unevaluated(gates) if evidence is None else judge_all(gates, evidence),
                 attachments=tuple(_reference(attachment) for attachment in kept),
-                provenance=as_provenance(provenance or {}),
+                provenance=as_provenance("provenance", provenance or {}),
                 retrain_reason=retrain_reason,
                 at=self._clock.now(),
             )
