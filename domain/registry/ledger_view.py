@@ -5,12 +5,16 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 
 from domain.registry.errors import IntegrityError
 from domain.registry.events import DomainEvent, ModelRegisteredEvent, event_from_bytes
+from domain.registry.events.lifecycle import lifecycle_key
 from domain.registry.manifest import ModelId
 from domain.registry.merkle import leaf_hash
 from domain.registry.ports import Entry, LedgerPort, VersionRow
+
+_LIFECYCLE_PAGE = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,16 @@ class LedgerView:
     def find(self, key: str) -> DomainEvent | None:
         found = self.recorded(key)
         return None if found is None else found.event
+
+    def lifecycle(self, scope: str) -> Iterator[Recorded]:
+        """The events of a name's lifecycle, or of `EVERY_MODEL`, in their order. Raises IntegrityError."""
+        for start in count(step=_LIFECYCLE_PAGE):
+            keys = [lifecycle_key(scope, sequence) for sequence in range(start, start + _LIFECYCLE_PAGE)]
+            found = self.port.find_each(keys)
+            for key in keys:
+                if key not in found or found[key].index >= self.size:
+                    return
+                yield recorded(found[key])
 
     def versions(
         self, name: str | None = None, *, as_of: dt.date | None = None, limit: int | None = None

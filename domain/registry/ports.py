@@ -143,6 +143,9 @@ class LedgerPort(Protocol):
 
     def find(self, key: str) -> Entry | None: ...
 
+    def find_each(self, keys: Sequence[str]) -> dict[str, Entry]:
+        """The entries with these keys, by key; those that are not there are left out."""
+
     def read(self, start: int, stop: int | None = None) -> Iterator[Entry]:
         """Entries start up to stop (or the end), in order."""
 

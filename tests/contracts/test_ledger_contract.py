@@ -94,6 +94,14 @@ def test_a_new_ledger_is_empty(port: LedgerPort) -> None:
     assert port.nodes([(0, 0), (1, 0)]) == {}
 
 
+def test_many_keys_are_looked_up_at_once(port: LedgerPort) -> None:
+    """Those that are there come back by their key; the others, and no keys at all, are no error."""
+    written = append(port, *(registered(number, number + 1) for number in range(5))).entries
+    keys = [entry.key for entry in written]
+    assert port.find_each([keys[3], "nothing", keys[0]]) == {keys[3]: written[3], keys[0]: written[0]}
+    assert port.find_each([]) == {}
+
+
 def test_reading_makes_no_ledger_and_sees_one_that_another_process_makes(
     reopen: Callable[[], LedgerPort], tmp_path: Path
 ) -> None:

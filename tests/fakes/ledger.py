@@ -49,6 +49,10 @@ class FakeLedger:
         with self._lock:
             return self._keys.get(key)
 
+    def find_each(self, keys: Sequence[str]) -> dict[str, Entry]:
+        with self._lock:
+            return {key: self._keys[key] for key in keys if key in self._keys}
+
     def read(self, start: int, stop: int | None = None) -> Iterator[Entry]:
         with self._lock:
             return iter(self._entries[start:stop])

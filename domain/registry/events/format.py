@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from domain.registry.canonical import decode, encode
 from domain.registry.errors import DomainException, IntegrityError, InvalidInput
+from domain.registry.events.lifecycle import LIFECYCLE_EVENTS
 from domain.registry.events.record import DomainEvent, Record
 from domain.registry.events.registration import (
     ModelRegisteredEvent,
@@ -13,7 +14,12 @@ from domain.registry.events.registration import (
 from domain.registry.records import Fields
 
 EVENT_FORMAT = "veritasvault/event/v1"
-EVENTS: tuple[type[Record], ...] = (ModelRegisteredEvent, RegistrationRefusedEvent, NotReproducedEvent)
+EVENTS: tuple[type[Record], ...] = (
+    ModelRegisteredEvent,
+    RegistrationRefusedEvent,
+    NotReproducedEvent,
+    *LIFECYCLE_EVENTS,
+)
 """Every kind of event there is."""
 
 _BY_KIND = {event.KIND: event for event in EVENTS}

@@ -88,8 +88,11 @@ class SqlLedger:
                 ) from error
 
     def find(self, key: str) -> Entry | None:
-        rows = self._fetch(sa.select(tables.entries).where(tables.entries.c.key == key))
-        return tables.to_entry(rows[0]) if rows else None
+        return self.find_each((key,)).get(key)
+
+    def find_each(self, keys: Sequence[str]) -> dict[str, Entry]:
+        rows = self._fetch(sa.select(tables.entries).where(tables.entries.c.key.in_(keys)))
+        return {entry.key: entry for entry in map(tables.to_entry, rows)}
 
     def read(self, start: int, stop: int | None = None) -> Iterator[Entry]:
         index = tables.entries.c.idx
