@@ -11,6 +11,7 @@ from domain.registry.artifact import ArtifactFile, StagedArtifact
 from domain.registry.ports import Finding
 from domain.registry.staging import unavailable
 from veritasvault.adapters.formats import (
+    external_data,
     numpy_format,
     onnx_format,
     parquet_format,
@@ -63,7 +64,7 @@ class FormatScanner:
 class _Scan:
     artifact: StagedArtifact
     findings: list[Finding] = field(default_factory=list)
-    spans: dict[str, list[onnx_format.Span]] = field(default_factory=dict)
+    spans: dict[str, list[external_data.Span]] = field(default_factory=dict)
     users: dict[str, str] = field(default_factory=dict)
 
     def guarded(self, file: ArtifactFile, check: Callable[[IO[bytes], ArtifactFile], None]) -> None:
@@ -98,7 +99,7 @@ class _Scan:
         spans = self.spans.get(file.path)
         if spans is None:
             raise Refused("no ONNX model of the artifact refers to it", "remove it, or add its model")
-        onnx_format.check_external(content, file.size, spans)
+        external_data.check(content, file.size, spans)
         refuse_polyglot(content, file.size)
 
     def find_missing(self, present: set[str]) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-Field = tuple[str, str, bool]
+from veritasvault.adapters.formats.protobuf_wire import Messages
 
-MESSAGES: dict[str, dict[int, Field]] = {
+MESSAGES: Messages = {
     "ModelProto": {
         1: ("ir_version", "varint", False),
         2: ("producer_name", "string", False),
