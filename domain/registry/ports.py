@@ -15,6 +15,7 @@ from typing import Protocol
 from domain.registry.artifact import StagedArtifact
 from domain.registry.canonical import Digest
 from domain.registry.manifest import ModelId
+from domain.registry.policy import Decision, PolicyAction, PolicyInput
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +227,19 @@ class ArtifactScannerPort(Protocol):
 
     def scan(self, artifact: StagedArtifact) -> tuple[Finding, ...]:
         """Findings in the order of paths; empty means that all files are of allowed formats."""
+
+
+class PolicyPort(Protocol):
+    """The rules that people set on the lifecycle of models."""
+
+    def decide(self, action: PolicyAction, question: PolicyInput) -> Decision:
+        """Whether the policy allows the action, and why not.
+
+        Denies by default and raises nothing: an input that misses a field, a rule that is undefined, a policy
+        that cannot be read or has an error, a server that cannot be reached, answers too late or answers
+        something else are denials whose reasons say so. `Decision.policy` is the digest of the files that
+        decided, not of those that this machine has. One call is one evaluation; it is never tried again.
+        """
 
 
 class Clock(Protocol):
