@@ -107,7 +107,7 @@ def test_external_data_that_is_missing_longer_or_unused_is_refused(tmp_path: Pat
         tmp_path, save_as_external_data=True, location="model.data", size_threshold=16
     )
     assert "not in the artifact" in refused(tmp_path, "model.onnx", files["model.onnx"])
-    assert "no ONNX model" in refused(tmp_path, "model.data", files["model.data"])
+    assert "no model" in refused(tmp_path, "model.data", files["model.data"])
     longer = scan(tmp_path, {**files, "model.data": files["model.data"] + b"hidden"})
     assert [finding.path for finding in longer] == ["model.data"]
     shorter = scan(tmp_path, {**files, "model.data": files["model.data"][:-1]})

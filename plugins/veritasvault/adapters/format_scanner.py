@@ -17,7 +17,9 @@ from veritasvault.adapters.formats import (
     parquet_format,
     png_format,
     safetensors_format,
+    saved_model_format,
     skops_format,
+    tensor_bundle,
     text_format,
 )
 from veritasvault.adapters.formats.base import Refused
@@ -36,11 +38,15 @@ _PARSERS: dict[str, Callable[[IO[bytes], int], None]] = {
     ".txt": text_format.check_text,
 }
 _ONNX = ".onnx"
-_ALLOWED = ", ".join(sorted((*_PARSERS, _ONNX)))
+_SAVED_MODEL: dict[str, Callable[[IO[bytes], int], None]] = {
+    saved_model_format.GRAPH: saved_model_format.check,
+    saved_model_format.FINGERPRINT: saved_model_format.check_fingerprint,
+}
+_ALLOWED = f"{', '.join(sorted((*_PARSERS, _ONNX)))} or a SavedModel"
 
 
 class FormatScanner:
-    """An `ArtifactScannerPort` that admits ONNX, skops, safetensors and plain data, and nothing else.
+    """An `ArtifactScannerPort` that admits ONNX, SavedModel, skops, safetensors and data, and nothing else.
 
     No file is loaded or executed. Large tensors and arrays are not read: where the header accounts for
     every byte, their content cannot be anything but numbers.
@@ -49,7 +55,7 @@ class FormatScanner:
     def scan(self, artifact: StagedArtifact) -> tuple[Finding, ...]:
         scan = _Scan(artifact)
         files = artifact.artifact.files
-        external = [file for file in files if _suffix(file) in onnx_format.EXTERNAL_SUFFIXES]
+        external = [file for file in files if _is_external(file)]
         for file in files:
             if file not in external:
                 scan.guarded(file, scan.check)
@@ -81,13 +87,14 @@ class _Scan:
             self.findings.append(Finding(file.path, reason, "write it again with the library of its format"))
 
     def check(self, content: IO[bytes], file: ArtifactFile) -> None:
-        suffix = _suffix(file)
-        parser = _PARSERS.get(suffix)
+        name, suffix = PurePosixPath(file.path).name, _suffix(file)
+        if name in _SAVED_MODEL or name == tensor_bundle.INDEX:
+            self.require_graph(file)
         if suffix == _ONNX:
-            for span in onnx_format.check(content, file.size, file.path):
-                self.spans.setdefault(span.path, []).append(span)
-                self.users.setdefault(span.path, file.path)
-        elif parser is not None:
+            self.claim(file, onnx_format.check(content, file.size, file.path))
+        elif name == tensor_bundle.INDEX:
+            self.claim(file, tensor_bundle.check(content, file.size, file.path))
+        elif parser := _SAVED_MODEL.get(name) or _PARSERS.get(suffix):
             parser(content, file.size)
         else:
             raise Refused(f"{suffix or 'no extension'!r} is not an allowed format", f"use one of {_ALLOWED}")
@@ -95,10 +102,22 @@ class _Scan:
         if suffix != ".skops":
             refuse_polyglot(content, file.size)
 
+    def claim(self, file: ArtifactFile, spans: list[external_data.Span]) -> None:
+        """Keep which bytes of other files a model says are its tensors."""
+        for span in spans:
+            self.spans.setdefault(span.path, []).append(span)
+            self.users.setdefault(span.path, file.path)
+
+    def require_graph(self, file: ArtifactFile) -> None:
+        """Refuse a part of a SavedModel without the graph that it belongs to."""
+        graph = saved_model_format.home(file.path)
+        if all(other.path != graph for other in self.artifact.artifact.files):
+            raise Refused("no saved_model.pb of the artifact has it as a part", "remove it, or add its model")
+
     def check_external(self, content: IO[bytes], file: ArtifactFile) -> None:
         spans = self.spans.get(file.path)
         if spans is None:
-            raise Refused("no ONNX model of the artifact refers to it", "remove it, or add its model")
+            raise Refused("no model of the artifact refers to it", "remove it, or add its model")
         external_data.check(content, file.size, spans)
         refuse_polyglot(content, file.size)
 
@@ -110,3 +129,8 @@ class _Scan:
 
 def _suffix(file: ArtifactFile) -> str:
     return PurePosixPath(file.path).suffix.lower()
+
+
+def _is_external(file: ArtifactFile) -> bool:
+    name = PurePosixPath(file.path).name
+    return _suffix(file) in onnx_format.EXTERNAL_SUFFIXES or tensor_bundle.DATA.fullmatch(name) is not None

@@ -61,7 +61,7 @@ class WireReader:
             raise Refused(f"its messages are nested more than {_DEEPEST} deep", self.remedy)
         values: Values = {}
         while at < end:
-            tag, after = self._varint(at, end)
+            tag, after = varint(self.data, at, end, self.remedy)
             number, wire = tag >> 3, tag & 7
             known = self._messages[kind].get(number)
             if known is None:
@@ -87,14 +87,14 @@ class WireReader:
         expected = _WIRE.get(content)
         if expected is not None and wire == expected:
             if wire == _VARINT:
-                return self._varint(at, end)
+                return varint(self.data, at, end, self.remedy)
             width = 8 if wire == _FIXED64 else 4
             if at + width > end:
                 raise Refused("a number is cut short", self.remedy)
             return None, at + width
         if wire != _BYTES or (expected is not None and not repeated):
             raise Refused(f"a field of kind {content} has the wire type {wire}", self.remedy)
-        length, at = self._varint(at, end)
+        length, at = varint(self.data, at, end, self.remedy)
         stop = at + length
         if stop > end:
             raise Refused("a field is cut short", self.remedy)
@@ -113,26 +113,28 @@ class WireReader:
             return []
         numbers = []
         while at < stop:
-            number, at = self._varint(at, stop)
+            number, at = varint(self.data, at, stop, self.remedy)
             numbers.append(number)
         return numbers
-
-    def _varint(self, at: int, end: int) -> tuple[int, int]:
-        value = shift = 0
-        while at < end and shift < 70:
-            byte = self.data[at]
-            at += 1
-            value |= (byte & 0x7F) << shift
-            if byte < 0x80:
-                return value, at
-            shift += 7
-        raise Refused("a number is cut short", self.remedy)
 
     def _text(self, at: int, stop: int) -> str:
         try:
             return self.data[at:stop].decode("utf-8")
         except UnicodeDecodeError as error:
             raise Refused("a text is not UTF-8", self.remedy) from error
+
+
+def varint(data: bytes | mmap.mmap, at: int, end: int, remedy: str) -> tuple[int, int]:
+    """The number at a place, seven bits to a byte and the lowest first, and the place behind it."""
+    value = shift = 0
+    while at < end and shift < 70:
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+        shift += 7
+    raise Refused("a number is cut short", remedy)
 
 
 def one(values: Values, name: str, default: Any) -> Any:
