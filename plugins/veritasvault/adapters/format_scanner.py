@@ -88,7 +88,7 @@ class _Scan:
 
     def check(self, content: IO[bytes], file: ArtifactFile) -> None:
         name, suffix = PurePosixPath(file.path).name, _suffix(file)
-        if name in _SAVED_MODEL or name == tensor_bundle.INDEX:
+        if name in (saved_model_format.FINGERPRINT, tensor_bundle.INDEX):
             self.require_graph(file)
         if suffix == _ONNX:
             self.claim(file, onnx_format.check(content, file.size, file.path))

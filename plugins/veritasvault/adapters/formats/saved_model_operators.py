@@ -1,9 +1,9 @@
 """The operators that a SavedModel may use: TensorFlow's own that only compute, by the module defining them.
 
-Left out although TensorFlow has them: what calls Python (PyFunc, EagerPyFunc), reads or writes files, sockets
-or streams (ReadFile, WriteFile, PrintV2, summaries, datasets, InitializeTableFromTextFile), ends or leaves the
-process (Abort, RemoteCall, collectives, queues, sessions), and what takes programs of other compilers
-(XlaCallModule).
+Left out although TensorFlow has them: what calls Python (PyFunc, EagerPyFunc), reads or writes files,
+sockets or streams (ReadFile, WriteFile, PrintV2, summaries, datasets, InitializeTableFromTextFile), ends or
+leaves the process (Abort, RemoteCall, collectives, queues, sessions), and what takes programs of other
+compilers (XlaCallModule).
 """
 
 from __future__ import annotations
