@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
+from domain.registry.card.sections import empty_sections, required_sections
 from domain.registry.errors import InvalidInput
 from domain.registry.evidence import Evidence, GateResult, Outcome
+from domain.registry.metadata import RiskTier, as_risk_tier
 from domain.registry.records import as_text
 
 
@@ -162,8 +164,36 @@ class NoLookAhead:
         return _result(self.label, True, reason, figures)
 
 
+@dataclass(frozen=True, slots=True)
+class CompleteCard:
+    """The evidence fills every section of the model card that the risk tier requires.
+
+    A specification does not set the tier: it is the model's own.
+    """
+
+    KIND: ClassVar[str] = "complete_card"
+    label: ClassVar[str] = "complete model card"
+
+    risk_tier: RiskTier
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "risk_tier", as_risk_tier("gates.risk_tier", self.risk_tier))
+
+    def judge(self, evidence: Evidence) -> GateResult:
+        required = required_sections(self.risk_tier)
+        empty = empty_sections(self.risk_tier, evidence)
+        figures = {"required": float(len(required)), "empty": float(len(empty))}
+        tier = int(self.risk_tier)
+        if empty:
+            reason = f"tier {tier} requires sections that nothing fills: {', '.join(empty)}"
+            return _result(self.label, False, reason, figures)
+        reason = f"all {len(required)} sections that tier {tier} requires are filled"
+        return _result(self.label, True, reason, figures)
+
+
 GATES: Mapping[str, Callable[..., Gate]] = {
-    gate.KIND: gate for gate in (Threshold, BetterThanBaseline, DataValidated, Coverage, NoLookAhead)
+    gate.KIND: gate
+    for gate in (Threshold, BetterThanBaseline, DataValidated, Coverage, NoLookAhead, CompleteCard)
 }
 
 

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from domain.registry.evidence import Evidence, LookAhead
 from domain.risk import baselines
 from domain.risk.folds import Fold, check_folds, plan_folds
+from domain.risk.importance import Importance, Shuffled, importance, shuffled
 from domain.risk.metrics import score
 from domain.risk.ports import TrainerPort
+from domain.risk.regimes import REGIMES, MarketVolatility, regime_of
 from domain.risk.training_set import Days, Floats, Integers, TrainingSet
 
 __all__ = ["Evaluation", "Fold", "Forecasts", "Scores", "TrainingSet", "check_folds", "walk_forward"]
@@ -64,6 +66,8 @@ class Evaluation:
         baselines: of each baseline over the same rows, by name.
         by_asset: one for each asset with forecasts.
         by_year: one for each fold, the oldest first; its group is `test_start/test_end`.
+        by_regime: one for each of `REGIMES` that has rows; none when the market's volatility was not given.
+        importance: of each feature, the most important first.
         assets_expected: assets that the run was asked for.
     """
 
@@ -71,6 +75,8 @@ class Evaluation:
     baselines: Mapping[str, Mapping[str, float]]
     by_asset: tuple[Scores, ...]
     by_year: tuple[Scores, ...]
+    by_regime: tuple[Scores, ...]
+    importance: tuple[Importance, ...]
     folds: tuple[Fold, ...]
     assets_expected: tuple[str, ...]
     forecasts: Forecasts = field(repr=False)
@@ -86,17 +92,21 @@ class Evaluation:
             "folds": [fold.to_json() for fold in self.folds],
             "by_asset": [scores.to_json() for scores in self.by_asset],
             "by_year": [scores.to_json() for scores in self.by_year],
+            "by_regime": [scores.to_json() for scores in self.by_regime],
+            "importance": [found.to_json() for found in self.importance],
         }
 
-    def evidence(self, look_ahead: LookAhead | None = None) -> Evidence:
-        """The facts that gates judge."""
+    def evidence(
+        self, look_ahead: LookAhead | None = None, described: Mapping[str, Any] | None = None
+    ) -> Evidence:
+        """The facts that gates judge; `described` is added to the details."""
         return Evidence(
             metrics=dict(self.metrics),
             baselines={name: dict(metrics) for name, metrics in self.baselines.items()},
             assets_expected=self.assets_expected,
             assets_covered=self.assets_covered,
             look_ahead=look_ahead,
-            details=self.details(),
+            details={**self.details(), **(described or {})},
         )
 
 
@@ -108,23 +118,27 @@ def walk_forward(
     *,
     as_of: dt.date | None = None,
     next_session: Callable[[dt.date], dt.date] | None = None,
+    market: MarketVolatility | None = None,
 ) -> Evaluation:
     """Refit for each yearly block before the as-of date and forecast the block.
 
     Args:
         as_of: the session the run stands for; None for the training set's last.
         next_session: see `plan_folds`.
+        market: what tells regimes apart; None leaves them out.
 
     Raises:
         InvalidInput: too little history before the as-of date, or wrong parameters.
     """
     folds = plan_folds(training, as_of or training.last, next_session=next_session)
     forecast = np.full(training.target.shape, np.nan)
+    rises: list[Shuffled] = []
     for fold in folds:
         model = trainer.train(
             training.features[fold.train], training.target[fold.train], parameters, seed, training.names
         )
         forecast[fold.test] = model.predict(training.features[fold.test])
+        rises.append(shuffled(model, training, fold, seed))
     rows = np.sort(np.concatenate([fold.test for fold in folds]))
     columns = {name: training.features[:, place] for place, name in enumerate(training.names)}
     models = {CANDIDATE: forecast, **baselines.forecasts(columns)}
@@ -139,6 +153,8 @@ def walk_forward(
         by_year=tuple(
             _scores(f"{fold.test_start}/{fold.test_end}", fold.test, training, models) for fold in folds
         ),
+        by_regime=() if market is None else _by_regime(rows, training, models, market),
+        importance=importance(training.names, rises),
         folds=folds,
         assets_expected=training.expected,
         forecasts=Forecasts(
@@ -154,4 +170,15 @@ def _scores(group: str, rows: Integers, training: TrainingSet, models: Mapping[s
     realised = training.target[rows]
     return Scores(
         group, int(rows.size), {name: score(realised, values[rows]) for name, values in models.items()}
+    )
+
+
+def _by_regime(
+    rows: Integers, training: TrainingSet, models: Mapping[str, Floats], market: MarketVolatility
+) -> tuple[Scores, ...]:
+    regimes = regime_of(training.dates[rows], market)
+    return tuple(
+        _scores(name, rows[regimes == place], training, models)
+        for place, name in enumerate(REGIMES)
+        if np.any(regimes == place)
     )

@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from domain.registry.canonical import Digest, digest_of, encode
+from domain.registry.card import Subject, build_card, figures, to_html, to_markdown
 from domain.registry.errors import NoSuchSource, NotFound
 from domain.registry.events import Provenance
 from domain.registry.evidence import Attachment, Evidence, LookAhead
+from domain.registry.gates import judge_all
 from domain.registry.lineage import Lineage
 from domain.registry.manifest import Manifest
 from domain.registry.ports import Clock
@@ -207,9 +209,11 @@ class ModelPipeline:
 
     def train(self, features: Features, parameters: Mapping[str, Any]) -> Candidate:
         """Evaluate out of sample, train on everything before the as-of date, and keep the candidate."""
+        from domain.risk.description import described
         from domain.risk.evaluation import TrainingSet, check_folds, walk_forward
         from domain.risk.features import feature_definition
         from domain.risk.look_ahead import probe
+        from domain.risk.regimes import MarketVolatility
 
         spec, parts, rows = self._spec, self._parts, Rows(**features.rows)
         trainer = parts.trainer(spec.training.trainer)
@@ -229,6 +233,7 @@ class ModelPipeline:
             spec.training.seed,
             as_of=session,
             next_session=partial(parts.calendar.first_session, spec.data.calendar),
+            market=MarketVolatility.of(_open(rows)),
         )
         probes, leaks = probe(_open(rows), dataset, definition)
         found = LookAhead(probes, len(evaluation.folds), (*leaks, *check_folds(evaluation.folds, training)))
@@ -252,7 +257,9 @@ class ModelPipeline:
                 *parts.plots(spec.name, evaluation),
                 Attachment("environment.json", "application/json", encode(environment)),
             )
-            evidence = evaluation.evidence(found)
+            evidence = evaluation.evidence(
+                found, described(definition, training, spec.data.calendar, spec.statements)
+            )
             tracked_as = parts.tracker.track(_tracked(manifest, evidence, attachments))
             record = {
                 "framework": trainer.framework,
@@ -284,13 +291,23 @@ class ModelPipeline:
         checked, reports = read_record(Path(validation.path))
         evidence = Evidence.from_json({**record["evidence"], "data_validation": checked})
         rows = Rows(**candidate.rows)
+        artifact = Path(candidate.path) / "artifact"
+        metadata = self._spec.metadata(record["framework"])
+        lineage = Lineage.from_json(record["lineage"])
+        subject = Subject(
+            Manifest(metadata, lineage, artifact_in(artifact)),
+            evidence,
+            judge_all(self._spec.gates, evidence),
+            figures(attachments),
+            {"source": rows.source, "snapshot": rows.snapshot},
+        )
         return self._parts.registration.register_model(
-            self._spec.metadata(record["framework"]),
-            Path(candidate.path) / "artifact",
-            lineage=Lineage.from_json(record["lineage"]),
+            metadata,
+            artifact,
+            lineage=lineage,
             evidence=evidence,
             gates=self._spec.gates,
-            attachments=(*attachments, *reports),
+            attachments=(*attachments, *reports, *_card(subject)),
             provenance={
                 **provenance,
                 "engine": candidate.engine,
@@ -301,6 +318,15 @@ class ModelPipeline:
                 "report": validation.report,
             },
         )
+
+
+def _card(subject: Subject) -> tuple[Attachment, ...]:
+    """The model card as it is known before the registration, for who has nothing but the attachments."""
+    card = build_card(subject)
+    return (
+        Attachment("card.md", "text/markdown", to_markdown(card).encode()),
+        Attachment("card.html", "text/html", to_html(card).encode()),
+    )
 
 
 def _open(reference: Rows | Features) -> Dataset:

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from domain.registry.card.measured import STATEMENTS
 from domain.registry.errors import InvalidInput
-from domain.registry.gates import GATES, Gate, build_gate
+from domain.registry.gates import GATES, CompleteCard, Gate, build_gate
 from domain.registry.metadata import ModelMetadata
 from domain.registry.records import Fields, as_text
 from domain.risk.references import resolve
@@ -66,6 +67,7 @@ class ModelSpec:
         model: the metadata that people write; the trainer adds the framework.
         columns: features in the order the model takes them.
         target: what is forecast.
+        statements: what people state on the model card beside the metadata: texts by name.
     """
 
     model: Mapping[str, Any]
@@ -75,6 +77,7 @@ class ModelSpec:
     target: str
     training: TrainingSpec
     gates: tuple[Gate, ...]
+    statements: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -103,8 +106,9 @@ class ModelSpec:
 
     @classmethod
     def parse(cls, tables: object) -> ModelSpec:
-        """Validate the tables [model], [schedule], [data], [features], [training] and the list gates."""
-        spec = Fields.of("spec", tables, ("model", "schedule", "data", "features", "training", "gates"))
+        """Validate [model], [schedule], [data], [features], [training], the list gates, and [card] if any."""
+        names = ("model", "schedule", "data", "features", "training", "gates", "card")
+        spec = Fields.of("spec", {"card": {}, **tables} if isinstance(tables, Mapping) else tables, names)
         model = Fields.of("model", spec.values["model"], _MODEL)
         features = Fields.of("features", spec.values["features"], ("columns", "target"))
         gates = spec.items("gates")
@@ -119,7 +123,11 @@ class ModelSpec:
             columns=_texts("features.columns", features.values["columns"], least=1),
             target=features.text("target"),
             training=_training(spec.values["training"]),
-            gates=tuple(_gate(f"gates[{index}]", table) for index, table in enumerate(gates)),
+            gates=tuple(
+                _gate(f"gates[{index}]", table, model.values["risk_tier"])
+                for index, table in enumerate(gates)
+            ),
+            statements=_statements(spec.values["card"]),
         )
         parsed.metadata("unknown until it is trained")
         return parsed
@@ -164,11 +172,27 @@ def _training(value: object) -> TrainingSpec:
     return TrainingSpec(settings["trainer"], seed, dict(parameters))
 
 
-def _gate(field_name: str, table: object) -> Gate:
+def _statements(value: object) -> Mapping[str, str]:
+    known = [name for names in STATEMENTS.values() for name in names]
+    if not isinstance(value, Mapping):
+        raise InvalidInput("card", value, "give a table")
+    for name in value:
+        if name not in known:
+            raise InvalidInput(f"card.{name}", value[name], f"no such statement, use {', '.join(known)}")
+    return {name: as_text(f"card.{name}", text) for name, text in value.items()}
+
+
+def _gate(field_name: str, table: object, risk_tier: object) -> Gate:
     if not isinstance(table, Mapping):
         raise InvalidInput(field_name, table, 'give a table with a kind, such as kind = "coverage"')
     settings = {name: value for name, value in table.items() if name != "kind"}
     factory = resolve(f"{field_name}.kind", table.get("kind"), GATES)
+    if factory is CompleteCard:
+        if "risk_tier" in settings:
+            raise InvalidInput(
+                f"{field_name}.risk_tier", settings["risk_tier"], "remove it, model.risk_tier counts"
+            )
+        settings["risk_tier"] = risk_tier
     return build_gate(field_name, factory, settings)
 
 

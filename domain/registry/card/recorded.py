@@ -1,0 +1,228 @@
+"""The sections of a card that come from the manifest, the gates and the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from domain.registry.card import details
+from domain.registry.card.blocks import Blocks, Cell, Code, Facts, Table, Text, Verdict
+from domain.registry.card.measured import THIS, measures
+from domain.registry.card.subject import LedgerRecord, Subject
+from domain.registry.events import DomainEvent
+from domain.registry.evidence import GateResult, Outcome
+from domain.registry.ledger_view import Recorded
+from domain.registry.records import instant_text
+
+_MEANINGS: Mapping[Outcome, Any] = {"passed": "good", "failed": "bad", "unevaluated": "unsure"}
+_DATA_ORIGIN = ("source", "snapshot", "snapshot_id", "report")
+"""What provenance says of the data; the rest of it is about the run."""
+
+_OF_ASSETS = "by_asset"
+_EVENTS = {
+    "ModelApproved": "approved",
+    "ModelEvaluated": "evaluated on new evidence",
+    "ModelPromoted": "promoted to champion",
+    "ModelRegistered": "superseded",
+    "ModelRejected": "rejected",
+    "ModelRetired": "retired",
+    "ModelRolledBack": "rolled back",
+    "ApprovalExpired": "approval expired",
+    "NotReproduced": "not reproduced",
+    "PromotionRefused": "promotion refused",
+    "PromotionsHalted": "promotions halted",
+    "PromotionsResumed": "promotions resumed",
+}
+_SAID_ELSEWHERE = ("name", "sequence", "at", "actor", "gates", "provenance", "attachments")
+
+
+def purpose(subject: Subject) -> Blocks:
+    """What the model is for, who answers for it, and how much harm it can do."""
+    metadata = subject.manifest.metadata
+    return (
+        Text(metadata.purpose, "Purpose"),
+        Text(metadata.intended_use, "Intended use"),
+        Facts(
+            (
+                ("owner", metadata.owner),
+                ("risk tier", tier_text(subject)),
+                ("framework", metadata.framework),
+            )
+        ),
+    )
+
+
+def data(subject: Subject) -> Blocks:
+    """The digests that say which data, features, code and environment made the model."""
+    lineage = subject.manifest.lineage
+    if lineage is None:
+        return (Text("Trained elsewhere: the registry knows no data, no features and no code of it."),)
+    origin = subject.origin
+    return (
+        Facts(
+            (
+                ("as of", lineage.as_of.isoformat()),
+                *((_words(name), origin[name]) for name in _DATA_ORIGIN if name in origin),
+                ("rows on or before the as-of date", Code(lineage.data)),
+                ("feature definition", Code(lineage.features)),
+                ("pipeline sources", Code(lineage.sources)),
+                ("environment", Code(lineage.environment)),
+                ("recipe", Code(lineage.recipe)),
+            ),
+            "Lineage",
+        ),
+    )
+
+
+def training(subject: Subject) -> Blocks:
+    """The trainer with its parameters and seed."""
+    lineage = subject.manifest.lineage
+    if lineage is None:
+        return ()
+    parameters = lineage.parameters
+    return (
+        Facts(
+            (
+                *((name, details.cell(parameters[name])) for name in sorted(parameters)),
+                ("seed", Code(str(lineage.seed))),
+            ),
+            "Trainer and parameters",
+        ),
+    )
+
+
+def compared(subject: Subject) -> Blocks:
+    """The model beside the champion, and the plots that do not compare assets."""
+    plots = tuple(figure for figure in subject.figures if _OF_ASSETS not in figure.name)
+    champion = None if subject.record is None else subject.record.champion
+    if champion is None or subject.evidence is None:
+        return plots
+    names = [measure.name for measure in measures(subject.evidence)]
+    of_models = ((THIS, subject.evidence.metrics), (champion.reference, champion.metrics))
+    rows = tuple((model, *(metrics.get(name) for name in names)) for model, metrics in of_models)
+    as_of = f", as of {champion.as_of}," if champion.as_of else ""
+    said = f"The champion is {champion.reference}{as_of} with the figures of its own evaluation."
+    return (Text(said, "Beside the champion"), Table(("forecasts of", *names), rows), *plots)
+
+
+def asset_plots(subject: Subject) -> Blocks:
+    """The plots that compare assets."""
+    return tuple(figure for figure in subject.figures if _OF_ASSETS in figure.name)
+
+
+def limitations(subject: Subject) -> Blocks:
+    """What the owner says that the model does not know or cannot do."""
+    return (Text(subject.manifest.metadata.limitations),)
+
+
+def gates(subject: Subject) -> Blocks:
+    """Each gate with what it found."""
+    if not subject.gates:
+        return ()
+    return (Table(("gate", "outcome", "reason"), tuple(_gate(gate) for gate in subject.gates)),)
+
+
+def approvals(subject: Subject) -> Blocks:
+    """What happened to the version since it was registered."""
+    record = subject.record
+    if record is None:
+        return (Text("This card is as of the registration, before anybody could approve anything."),)
+    if not record.later:
+        return (Text("Nothing has happened to this version since it was registered."),)
+    rows = tuple(_later(found, record) for found in record.later)
+    return (Table(("entry", "when", "what", "who", "details"), rows),)
+
+
+def proof(subject: Subject) -> Blocks:
+    """By which digests the model, its files and its evidence are known, and where the ledger has them."""
+    manifest, record = subject.manifest, subject.record
+    facts: list[tuple[str, Cell]] = [
+        ("model id", Code(manifest.model_id)),
+        ("artifact", Code(manifest.artifact.digest)),
+        ("evidence", None if subject.evidence is None else Code(subject.evidence.digest)),
+    ]
+    files = Table(
+        ("file", "bytes", "SHA-256"),
+        tuple((Code(file.path), file.size, Code(file.sha256)) for file in manifest.artifact.files),
+    )
+    if record is None:
+        return (Facts(tuple(facts)), files)
+    facts += _registered(record)
+    kept = Table(
+        ("attachment", "bytes", "SHA-256"),
+        tuple((Code(item.name), item.size, Code(item.sha256)) for item in record.event.attachments),
+    )
+    run = [item for item in sorted(record.event.provenance.items()) if item[0] not in _DATA_ORIGIN]
+    made = Table(("provenance", "value"), tuple((_words(name), value) for name, value in run))
+    tables = [table for table in (files, kept, made) if table.rows]
+    return (Facts(tuple(facts)), *tables)
+
+
+def tier_text(subject: Subject) -> str:
+    """The risk tier as a number and a word."""
+    tier = subject.manifest.metadata.risk_tier
+    return f"{int(tier)} ({tier.name.lower()})"
+
+
+def _registered(record: LedgerRecord) -> list[tuple[str, Cell]]:
+    event, signed = record.event, record.signed
+    signatures = [item for item in event.attachments if item.name.endswith(".sig")]
+    facts: list[tuple[str, Cell]] = [
+        ("ledger entry", record.index),
+        ("registered at", instant_text(event.at)),
+        (
+            "supersedes",
+            None if event.supersedes is None else f"{event.name}@{event.supersedes}",
+        ),
+        *((("retrained because", event.retrain_reason),) if event.retrain_reason else ()),
+        *((f"signature {item.name}", Code(item.sha256)) for item in signatures),
+    ]
+    if not signatures:
+        facts.append(("signature of the artifact", None))
+    if signed is None:
+        return [*facts, ("signed checkpoint", Verdict("not signed yet", "unsure"))]
+    return [
+        *facts,
+        ("signed checkpoint", f"{signed.origin}, size {signed.size:,}"),
+        ("root of the ledger", Code(signed.root.hex())),
+    ]
+
+
+def _gate(gate: GateResult) -> tuple[Cell, ...]:
+    return gate.gate, Verdict(gate.outcome, _MEANINGS[gate.outcome]), gate.reason
+
+
+def _later(found: Recorded, record: LedgerRecord) -> tuple[Cell, ...]:
+    event = found.event
+    actor = getattr(event, "actor", None) or getattr(event, "provenance", {}).get("actor")
+    return found.index, instant_text(event.at), _what(event), actor, _told(event, record) or None
+
+
+def _what(event: DomainEvent) -> str:
+    return _EVENTS.get(event.KIND, event.KIND)
+
+
+def _told(event: DomainEvent, record: LedgerRecord) -> str:
+    """An event's fields in words: what tells something to people, without what stands in other columns."""
+    if event.KIND == record.event.KIND:
+        return f"by version {getattr(event, 'version', '')}"
+    told = []
+    for name, value in event.to_json().items():
+        if (
+            name in _SAID_ELSEWHERE
+            or value in (None, "", [])
+            or (name, value) == ("version", record.event.version)
+        ):
+            continue
+        told.append(f"{_words(name)} {_value(value)}")
+    return "; ".join(told)
+
+
+def _value(value: object) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{_words(str(name))} {_value(item)}" for name, item in sorted(value.items()))
+    return str(details.cell(value))
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
