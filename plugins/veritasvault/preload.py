@@ -62,6 +62,6 @@ def _great_expectations() -> None:
 
 
 def _mlflow() -> None:
-    from veritasvault.adapters.mlflow_tracker import import_mlflow
+    from veritasvault.adapters.mlflow_client import import_mlflow
 
     import_mlflow(embedded=True)

@@ -2,50 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
-import os
-import socket
 import tempfile
 import time
-import urllib.request
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
-from domain.registry.errors import InvalidInput, Unavailable
+from domain.registry.errors import InvalidInput
 from domain.risk.ports import TrackedRun
-from veritasvault.adapters.file_lock import file_lock
+from veritasvault.adapters.mlflow_client import MlflowServer
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 KEY_TAG = "veritas.key"
-_CONNECT_SECONDS = 5.0
-_QUIET = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_LOGGING_LEVEL": "WARNING",
-    # MLflow's own seven retries with backoff take four minutes; whoever runs us retries later.
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
-}
-
-
-def import_mlflow(*, embedded: bool = True) -> None:
-    """Import what tracking needs, about nine seconds of processor time, without telemetry and chatter.
-
-    Whoever imports mlflow ahead of its use, such as a process that forks tasks, calls this: the variables
-    count only when they are set before the import.
-
-    Args:
-        embedded: whether the SQLite store is used, which takes some seconds more.
-    """
-    for name, value in _QUIET.items():
-        os.environ.setdefault(name, value)
-    importlib.import_module("mlflow")
-    if embedded:
-        importlib.import_module("mlflow.store.tracking.sqlalchemy_store")
 
 
 class MlflowTracker:
@@ -65,13 +35,7 @@ class MlflowTracker:
         Raises:
             InvalidInput: another scheme.
         """
-        parts = urlsplit(tracking_uri)
-        if parts.scheme not in ("sqlite", "http", "https"):
-            raise InvalidInput("tracking", tracking_uri, "give sqlite:///path or the URL of an MLflow server")
-        self._uri = tracking_uri
-        self._scheme = parts.scheme
-        self._embedded = Path(parts.path.removeprefix("/")) if parts.scheme == "sqlite" else None
-        self._server = (parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
+        self._server = MlflowServer(tracking_uri, "tracking")
         self._artifacts = artifact_location
 
     def track(self, run: TrackedRun) -> str:
@@ -83,14 +47,14 @@ class MlflowTracker:
         """
         if "'" in run.key:
             raise InvalidInput("key", run.key, "remove the quote")
-        with self._translated():
-            self._require_server()
-            import_mlflow(embedded=self._embedded is not None)
-            with self._one_at_a_time():
-                return self._track(self._client(), run)
+        with self._server.translated():
+            client = self._server.client()
+            with self._server.one_at_a_time():
+                return self._track(client, run)
 
     def _track(self, client: MlflowClient, run: TrackedRun) -> str:
-        experiment = self._experiment(client, run.experiment)
+        artifacts = self._artifacts / run.experiment
+        experiment = self._server.experiment(client, run.experiment, artifacts)
         found = _runs(client, experiment, run.key) or [_created(client, experiment, run)]
         kept = found[0]
         _add_missing(client, kept, run)
@@ -102,61 +66,6 @@ class MlflowTracker:
         if kept.info.status != "FINISHED":
             client.set_terminated(kept.info.run_id)
         return str(kept.info.run_id)
-
-    def _experiment(self, client: MlflowClient, name: str) -> str:
-        from mlflow.exceptions import MlflowException
-
-        location = None if self._embedded is None else (self._artifacts / name).absolute().as_uri()
-        found = client.get_experiment_by_name(name)
-        if found is None:
-            try:
-                return str(client.create_experiment(name, artifact_location=location))
-            except MlflowException as error:
-                found = client.get_experiment_by_name(name)
-                if found is None:
-                    raise Unavailable(
-                        f"experiment {name} cannot be made in MLflow: {error.message}"
-                    ) from error
-        if found.lifecycle_stage != "active":
-            raise InvalidInput(
-                "experiment", name, "it was deleted in MLflow, restore it or delete it for good"
-            )
-        return str(found.experiment_id)
-
-    def _client(self) -> MlflowClient:
-        from mlflow import MlflowClient
-
-        if self._embedded is not None:
-            self._embedded.parent.mkdir(parents=True, exist_ok=True)
-
-        return MlflowClient(tracking_uri=self._uri, registry_uri=self._uri)
-
-    def _one_at_a_time(self) -> Any:
-        """MLflow makes and migrates tables when a store is first opened, which only one process may do."""
-        if self._embedded is None:
-            return nullcontext()
-        return file_lock(self._embedded.with_name(self._embedded.name + ".lock"), "the embedded MLflow store")
-
-    def _require_server(self) -> None:
-        """Fail at once, before the import of mlflow, when nobody listens."""
-        if self._embedded is not None or self._scheme in urllib.request.getproxies():
-            return
-        try:
-            socket.create_connection(self._server, timeout=_CONNECT_SECONDS).close()
-        except OSError as error:
-            raise Unavailable(f"MLflow at {self._uri} cannot be reached, is it running? ({error})") from error
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except Exception as error:
-            if type(error).__module__.startswith(("mlflow.", "sqlalchemy.", "requests.", "urllib3.")):
-                reason = str(error).strip().splitlines()[0][:300]
-                raise Unavailable(f"MLflow at {self._uri} cannot be used now: {reason}") from error
-            if isinstance(error, OSError):
-                raise Unavailable(f"MLflow's files at {self._uri} cannot be used now: {error}") from error
-            raise
 
 
 def _runs(client: MlflowClient, experiment: str, key: str) -> list[Any]:

@@ -1,0 +1,65 @@
+"""What makes a stored ONNX model one that MLflow loads: the MLmodel file and the pinned requirements."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from importlib.metadata import version
+
+from domain.registry.artifact import Artifact
+from domain.registry.manifest import ModelId
+from veritasvault.adapters.mlflow_artifacts import stored_name
+
+REQUIREMENTS = "requirements.txt"
+PACKAGES = ("mlflow", "numpy", "onnx", "onnxruntime", "pandas")
+"""What loading and calling a model through `mlflow.pyfunc` imports."""
+
+_PIN = re.compile(r"([a-z]+)==([0-9][0-9A-Za-z.+!-]{0,40})")
+
+
+def flavor_files(
+    model_id: ModelId, artifact: Artifact, pins: Mapping[str, str] | None = None
+) -> dict[str, bytes]:
+    """The files by name that lie beside the model's own; none for a model that is not one ONNX file.
+
+    They follow from their arguments, so that whoever has the manifest can tell whether they were changed.
+    MLmodel is YAML (https://mlflow.org/docs/latest/ml/model/#storage-format), of which JSON is a part.
+
+    Args:
+        pins: versions of `PACKAGES`; None takes those that are installed.
+    """
+    models = [file.path for file in artifact.files if file.path.endswith(".onnx")]
+    # MLflow's wrapper looks for MLmodel in the directory of the ONNX file.
+    if len(models) != 1 or "/" in models[0]:
+        return {}
+    pins = pins or {name: version(name) for name in PACKAGES}
+    model = {
+        "flavors": {
+            "onnx": {
+                "data": stored_name(models[0]),
+                "onnx_version": pins["onnx"],
+                "providers": ["CPUExecutionProvider"],
+            },
+            "python_function": {
+                "data": stored_name(models[0]),
+                "env": {"virtualenv": "python_env.yaml"},
+                "loader_module": "mlflow.onnx",
+            },
+        },
+        "metadata": {"veritas.model_id": model_id},
+        "mlflow_version": pins["mlflow"],
+    }
+    return {
+        "MLmodel": json.dumps(model, indent=2).encode() + b"\n",
+        "python_env.yaml": json.dumps({"dependencies": [f"-r {REQUIREMENTS}"]}).encode() + b"\n",
+        REQUIREMENTS: "".join(f"{name}=={pins[name]}\n" for name in PACKAGES).encode(),
+    }
+
+
+def pins_of(requirements: bytes) -> dict[str, str] | None:
+    """The versions that a requirements file of `flavor_files` names; None if it is none of those."""
+    lines = requirements.decode(errors="replace").splitlines()
+    pins = {match[1]: match[2] for line in lines if (match := _PIN.fullmatch(line))}
+    expected = "".join(f"{name}=={pins.get(name)}\n" for name in PACKAGES).encode()
+    return pins if requirements == expected else None
