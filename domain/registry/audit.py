@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from domain.registry.artifact import ArtifactFile
 from domain.registry.catalog import ModelCatalog
+from domain.registry.checkpoint import open_checkpoint
 from domain.registry.errors import IntegrityError, NotFound, NotVerified
 from domain.registry.events import ModelRegisteredEvent
-from domain.registry.ledger import Ledger, project
+from domain.registry.key_ring import KeyRing
+from domain.registry.ledger import Ledger, LedgerView, project
 from domain.registry.manifest import Manifest
-from domain.registry.ports import ModelRegistryPort, VersionRow
+from domain.registry.model_signature import SIGNATURE_NAME, SIGNING_KEY, ModelSignature, verify_model
+from domain.registry.ports import ModelRegistryPort, StoredCheckpoint, VersionRow
 from domain.registry.receipt import Proven, Receipt
 from domain.registry.verification import LedgerReport, Problem, verify_ledger, verify_receipt_against
 
@@ -79,7 +83,10 @@ class Audit:
         except (IntegrityError, NotFound) as error:
             return AuditReport((Problem(f"ledger entry {row.index}", str(error)),), 1, 1, 0)
         pending = signed is None or signed.size <= row.index
-        return AuditReport(tuple(self._model(event)), 1, 1, int(pending))
+        problems: list[Problem] = []
+        ring = self._ring(self._ledger.view(), problems)
+        problems.extend(self._model(event, row.index, ring))
+        return AuditReport(tuple(problems), 1, 1, int(pending))
 
     def receipt(self, receipt: Receipt) -> tuple[Proven, AuditReport]:
         """Verify a receipt, that the ledger continues what it proves, and the stored objects of its version.
@@ -91,13 +98,23 @@ class Audit:
         proven = verify_receipt_against(self._ledger.port, self._ledger.signer, receipt)
         if not isinstance(proven.event, ModelRegisteredEvent):
             raise NotVerified(f"the receipt's entry {proven.index} registers no version")
-        return proven, AuditReport(tuple(self._model(proven.event)), 1, 1, 0)
+        problems: list[Problem] = []
+        ring = self._ring(self._ledger.view(), problems)
+        note = StoredCheckpoint(proven.checkpoint.size, receipt.checkpoint)
+        problems.extend(self._revoked(note, ring))
+        problems.extend(self._model(proven.event, proven.index, ring))
+        return proven, AuditReport(tuple(problems), 1, 1, 0)
 
     def _versions(self, found: LedgerReport, progress: Progress | None) -> AuditReport:
         problems = list(found.problems)
+        # Keys are read up to where events are, so that no registration seems to precede its key.
+        view = self._ledger.view()
+        ring = self._ring(view, problems)
+        for checkpoint in self._ledger.port.checkpoints():
+            problems.extend(self._revoked(checkpoint, ring))
         listed: set[str] = set()
         versions = 0
-        for index, event in self._ledger.events(skip_unreadable=True):
+        for index, event in self._ledger.events(stop=view.size, skip_unreadable=True):
             row = project(event, index)
             if row is None or not isinstance(event, ModelRegisteredEvent):
                 continue
@@ -105,11 +122,31 @@ class Audit:
             listed.add(event.model_id)
             if progress is not None:
                 progress(row)
-            problems.extend(self._model(event))
+            problems.extend(self._model(event, index, ring))
         unlisted = tuple(model_id for model_id in self._repository.list() if model_id not in listed)
         return AuditReport(tuple(problems), versions, found.entries, found.pending, unlisted)
 
-    def _model(self, event: ModelRegisteredEvent) -> Iterator[Problem]:
+    def _ring(self, view: LedgerView, problems: list[Problem]) -> KeyRing | None:
+        """The ledger's keys; None, and a problem, if the events about them cannot be read."""
+        try:
+            return KeyRing.of(view)
+        except IntegrityError as error:
+            problems.append(Problem("signing keys in the ledger", str(error)))
+            return None
+
+    def _revoked(self, checkpoint: StoredCheckpoint, ring: KeyRing | None) -> Iterator[Problem]:
+        """Whether a key signed a checkpoint that covers the entry by which it is revoked."""
+        for known in () if ring is None else ring.keys.values():
+            if known.revoked is None or known.revoked >= checkpoint.size:
+                continue
+            with contextlib.suppress(NotVerified):
+                open_checkpoint(checkpoint.note, [known.key], self._ledger.signer.verify)
+                yield Problem(
+                    f"checkpoint of size {checkpoint.size}",
+                    f"it is by the key {known.fingerprint}, revoked since ledger entry {known.revoked}",
+                )
+
+    def _model(self, event: ModelRegisteredEvent, index: int, ring: KeyRing | None) -> Iterator[Problem]:
         label = f"{event.name}@{event.version}"
         try:
             manifest = self._catalog.manifest(event)
@@ -119,10 +156,26 @@ class Audit:
         yield from self._files(event, manifest, label)
         for attachment in event.attachments:
             try:
-                self._catalog.attachment(event, attachment)
-            except (IntegrityError, NotFound) as error:
+                content = self._catalog.attachment(event, attachment)
+                if attachment.name == SIGNATURE_NAME and ring is not None:
+                    self._require_signed(content, event, manifest, index, ring)
+            except (IntegrityError, NotFound, NotVerified) as error:
                 what = f"attachment {attachment.name} of {label} ({event.model_id}, {attachment.sha256})"
                 yield Problem(what, str(error))
+
+    def _require_signed(
+        self, bundle: bytes, event: ModelRegisteredEvent, manifest: Manifest, index: int, ring: KeyRing
+    ) -> None:
+        """Check a version's signature, by a key that was good when the version's entry was appended.
+
+        Raises:
+            NotVerified: it does not hold, or its key was unknown or revoked by then.
+        """
+        signature = ModelSignature.from_bytes(bundle)
+        if event.provenance.get(SIGNING_KEY) != signature.key:
+            raise NotVerified(f"it names the key {signature.key}, which is not the one in its ledger entry")
+        key = ring.require("artifact", signature.key, index)
+        verify_model(signature, manifest, key, self._ledger.signer.verify)
 
     def _files(self, event: ModelRegisteredEvent, manifest: Manifest, label: str) -> Iterator[Problem]:
         try:

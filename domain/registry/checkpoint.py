@@ -6,13 +6,12 @@ what was read gives the same bytes, so that no bit of a note can change unseen.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from domain.registry.base64_text import decode64, encode64
 from domain.registry.errors import InvalidInput, NotVerified
 from domain.registry.merkle import HASH_SIZE
 from domain.registry.ports import PublicKey, SignerPort
@@ -36,7 +35,7 @@ class Checkpoint:
 
     def to_text(self) -> str:
         """The note text, three lines."""
-        return f"{self.origin}\n{self.size}\n{_encode64(self.root)}\n"
+        return f"{self.origin}\n{self.size}\n{encode64(self.root)}\n"
 
 
 def key_id(key: PublicKey) -> bytes:
@@ -46,7 +45,7 @@ def key_id(key: PublicKey) -> bytes:
 
 def vkey(key: PublicKey) -> str:
     """The one-line form in which a key is published: name+key id+base64(0x01 || public key)."""
-    return f"{key.name}+{key_id(key).hex()}+{_encode64(_ED25519 + key.raw)}"
+    return f"{key.name}+{key_id(key).hex()}+{encode64(_ED25519 + key.raw)}"
 
 
 def parse_vkey(text: str) -> PublicKey:
@@ -57,7 +56,7 @@ def parse_vkey(text: str) -> PublicKey:
     """
     parts = text.split("+", 2)
     if len(parts) == 3:
-        raw = _decode64(parts[2])
+        raw = decode64(parts[2])
         if raw is not None and len(raw) == 33 and raw[:1] == _ED25519:
             key = PublicKey(parts[0], "ed25519", raw[1:])
             if _is_key_name(key.name) and vkey(key) == text:
@@ -76,7 +75,7 @@ def sign_checkpoint(checkpoint: Checkpoint, signer: SignerPort) -> bytes:
     if not _is_key_name(key.name):
         raise InvalidInput("signer name", key.name, "use a name without white space and without '+'")
     text = checkpoint.to_text()
-    signature = _encode64(key_id(key) + signer.sign(text.encode()))
+    signature = encode64(key_id(key) + signer.sign(text.encode()))
     return f"{text}\n{_SIGNATURE_PREFIX}{key.name} {signature}\n".encode()
 
 
@@ -115,7 +114,7 @@ def parse_checkpoint(text: str) -> Checkpoint:
         raise NotVerified("the checkpoint does not have the three lines origin, size and root")
     if not _SIZE.fullmatch(lines[1]):
         raise NotVerified(f"the checkpoint's size {lines[1]!r} is not a number of entries")
-    root = _decode64(lines[2])
+    root = decode64(lines[2])
     if root is None or len(root) != HASH_SIZE:
         raise NotVerified(f"the checkpoint's root {lines[2]!r} is not the base64 of 32 bytes")
     return Checkpoint(lines[0], int(lines[1]), root)
@@ -130,7 +129,7 @@ def _check_signature(
     line: str, message: bytes, known: dict[tuple[str, bytes], PublicKey], verify: Verify
 ) -> None:
     name, space, encoded = line.removeprefix(_SIGNATURE_PREFIX).partition(" ")
-    decoded = _decode64(encoded)
+    decoded = decode64(encoded)
     if not line.startswith(_SIGNATURE_PREFIX) or not space or decoded is None or len(decoded) <= _KEY_ID_SIZE:
         raise NotVerified(f"the note's signature line {line!r} is malformed")
     identifier, signature = decoded[:_KEY_ID_SIZE], decoded[_KEY_ID_SIZE:]
@@ -148,16 +147,3 @@ def _is_key_name(name: str) -> bool:
 def _has_control(text: str) -> bool:
     """Whether a note holds an ASCII control character other than the newline, which the format forbids."""
     return any(ord(c) < 32 and c != "\n" for c in text)
-
-
-def _encode64(data: bytes) -> str:
-    return base64.b64encode(data).decode("ascii")
-
-
-def _decode64(text: str) -> bytes | None:
-    """Decode canonical standard base64; None for any other text, also with stray bits in its last digit."""
-    try:
-        data = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        return None
-    return data if _encode64(data) == text else None

@@ -65,6 +65,14 @@ class GateFailed(DomainException):
         super().__init__(f"{name} was not registered, {len(reasons)} gate(s) failed: {'; '.join(reasons)}")
 
 
+class NotPermitted(DomainException):
+    """The person may not do this, or the policy does not allow it."""
+
+
+class StaleDecision(DomainException):
+    """The champion or the evidence is not what was decided on any more."""
+
+
 class Unavailable(DomainException):
     """A store, a ledger, an engine or a server cannot be used now; a retry may succeed."""
 
@@ -77,6 +85,10 @@ class LedgerConflict(Unavailable):
 
 class Contended(Unavailable):
     """A command lost every race until its deadline."""
+
+
+class SigningKeyRevoked(Unavailable):
+    """The key that would sign is revoked; a retry succeeds once a new key has taken its place."""
 
 
 class DataNotArrived(Unavailable):

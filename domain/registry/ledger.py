@@ -17,6 +17,7 @@ from domain.registry.errors import (
     Unavailable,
 )
 from domain.registry.events import DomainEvent, event_to_bytes
+from domain.registry.key_ring import KeyRing
 from domain.registry.ledger_view import LedgerView, Recorded, project, recorded
 from domain.registry.merkle import (
     Frontier,
@@ -164,6 +165,7 @@ class Ledger:
 
         Raises:
             IntegrityError: the ledger does not continue its last checkpoint; nothing is signed.
+            SigningKeyRevoked: the ledger revoked the signer's key; nothing is signed.
             Unavailable: ledger or signer cannot be used now.
         """
         for _ in range(_SIGNING_RACES):
@@ -174,6 +176,7 @@ class Ledger:
                 self._require_continuation(last, size)
                 if last.size == size:
                     return last
+            KeyRing.of(LedgerView(self.port, size)).require_usable("checkpoint", self.signer.public_keys()[0])
             head = Checkpoint(self.port.origin(), size, root_of(size, self.port.nodes))
             signed = StoredCheckpoint(size, sign_checkpoint(head, self.signer))
             try:

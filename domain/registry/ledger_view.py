@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
 
 from domain.registry.errors import IntegrityError
 from domain.registry.events import DomainEvent, ModelRegisteredEvent, event_from_bytes
+from domain.registry.events.keys import key_event_key
 from domain.registry.events.lifecycle import lifecycle_key
 from domain.registry.manifest import ModelId
 from domain.registry.merkle import leaf_hash
 from domain.registry.ports import Entry, LedgerPort, VersionRow
 
-_LIFECYCLE_PAGE = 64
+_PAGE = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +49,16 @@ class LedgerView:
 
     def lifecycle(self, scope: str) -> Iterator[Recorded]:
         """The events of a name's lifecycle, or of `EVERY_MODEL`, in their order. Raises IntegrityError."""
-        for start in count(step=_LIFECYCLE_PAGE):
-            keys = [lifecycle_key(scope, sequence) for sequence in range(start, start + _LIFECYCLE_PAGE)]
+        return self._numbered(lambda sequence: lifecycle_key(scope, sequence))
+
+    def key_events(self) -> Iterator[Recorded]:
+        """The events about signing keys, in their order. Raises IntegrityError."""
+        return self._numbered(key_event_key)
+
+    def _numbered(self, key_of: Callable[[int], str]) -> Iterator[Recorded]:
+        """The events whose dedupe keys are numbered from 0 without gaps, a page at a time."""
+        for start in count(step=_PAGE):
+            keys = [key_of(sequence) for sequence in range(start, start + _PAGE)]
             found = self.port.find_each(keys)
             for key in keys:
                 if key not in found or found[key].index >= self.size:

@@ -7,7 +7,7 @@ exception through. Every adapter of a port passes the same contract suite (`test
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -193,7 +193,12 @@ class LedgerPort(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PublicKey:
-    """A public key by name: `algorithm` is 'ed25519', `raw` its 32 bytes."""
+    """A public key by name.
+
+    Attributes:
+        algorithm: 'ed25519' (RFC 8032), or 'ecdsa-p256' (FIPS 186-5 with SHA-256, signatures as DER).
+        raw: the 32 bytes of an Ed25519 key, or the 65 bytes of an uncompressed P-256 point (SEC 1).
+    """
 
     name: str
     algorithm: str
@@ -201,7 +206,11 @@ class PublicKey:
 
 
 class SignerPort(Protocol):
-    """Signs with a key that never leaves the adapter."""
+    """Signs with a key that never leaves the adapter.
+
+    What one signer object signs is by the key that it names first in `public_keys`, also if another process
+    gives the adapter a new key meanwhile.
+    """
 
     def sign(self, message: bytes) -> bytes:
         """Sign with the current key. Raises Unavailable."""
@@ -209,8 +218,22 @@ class SignerPort(Protocol):
     def public_keys(self) -> tuple[PublicKey, ...]:
         """The current key first, then older ones whose signatures stay valid."""
 
+    def rotate(self, announce: Callable[[PublicKey], None]) -> PublicKey:
+        """Make a new key, hand its public half to `announce`, then sign with it; the old one stays listed.
+
+        Until `announce` returns this object signs with the old key, so that the old key can vouch for the
+        new one. If it raises, or the process dies in it, which of the two keys is current afterwards is the
+        adapter's to say; the old key's signatures stay valid either way.
+
+        Raises:
+            Unavailable: the new key cannot be made now.
+        """
+
     def verify(self, key: PublicKey, message: bytes, signature: bytes) -> bool:
-        """Whether the signature is this key's over the message; False for anything malformed."""
+        """Whether the signature is this key's over the message; False for anything malformed.
+
+        Every signer verifies both algorithms, whatever its own key's is.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +13,7 @@ from domain.registry.canonical import Digest, digest, encode
 from domain.registry.errors import GateFailed, IntegrityError, InvalidInput
 from domain.registry.events import (
     DomainEvent,
+    KeyRole,
     ModelRegisteredEvent,
     NotReproducedEvent,
     Provenance,
@@ -21,13 +22,16 @@ from domain.registry.events import (
     registered_key,
     retrained_key,
 )
-from domain.registry.evidence import Attachment, AttachmentRef, Evidence, GateResult
+from domain.registry.evidence import EVIDENCE, Attachment, AttachmentRef, Evidence, GateResult
 from domain.registry.gates import Gate, judge_all, unevaluated
+from domain.registry.key_ring import KeyRing
 from domain.registry.ledger import Ledger, LedgerView, Recorded
 from domain.registry.lineage import Lineage
 from domain.registry.manifest import Manifest, ModelId
 from domain.registry.metadata import ModelMetadata
-from domain.registry.ports import Clock, ModelRegistryPort
+from domain.registry.model_signature import BUNDLE_MEDIA_TYPE, SIGNATURE_NAME, SIGNING_KEY
+from domain.registry.ports import Clock, ModelRegistryPort, PublicKey
+from domain.registry.public_keys import fingerprint
 from domain.registry.receipt import Receipt
 from domain.registry.records import as_text
 from domain.registry.security import SecurityService
@@ -65,7 +69,11 @@ class RegisteredModel:
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A candidate as `decide_registration` sees it: all that its event will say."""
+    """A candidate as `decide_registration` sees it: all that its event will say.
+
+    Attributes:
+        signers: the keys that sign for it; those that the ledger does not know are introduced with it.
+    """
 
     manifest: Manifest
     gates: tuple[GateResult, ...]
@@ -73,6 +81,7 @@ class Submission:
     provenance: Provenance
     retrain_reason: str | None
     at: dt.datetime
+    signers: tuple[tuple[KeyRole, PublicKey], ...] = ()
     keys: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -117,6 +126,7 @@ def decide_registration(view: LedgerView, submission: Submission) -> Sequence[Do
     lineage = submission.manifest.lineage
     differs = _registered(view, submission.keys[0]) is not None
     return (
+        *_introductions(view, submission),
         ModelRegisteredEvent(
             name=submission.name,
             version=view.next_version(submission.name),
@@ -128,15 +138,16 @@ def decide_registration(view: LedgerView, submission: Submission) -> Sequence[Do
             retrain_reason=submission.retrain_reason if differs else None,
             gates=submission.gates,
             attachments=submission.attachments,
-            provenance=submission.provenance,
+            provenance=_signed_provenance(submission),
             at=submission.at,
         ),
     )
 
 
-def decide_refusal(submission: Submission, evidence: Digest) -> Sequence[DomainEvent]:
+def decide_refusal(view: LedgerView, submission: Submission, evidence: Digest) -> Sequence[DomainEvent]:
     """Pure: the event that keeps a refusal with its reasons; the ledger has it once for the same evidence."""
     return (
+        *_introductions(view, submission),
         RegistrationRefusedEvent(
             name=submission.name,
             model_id=submission.manifest.model_id,
@@ -193,6 +204,7 @@ class ModelRegistration:
 
         Raises:
             UnsafeArtifact: a file is of no allowed format; nothing is stored.
+            SigningKeyRevoked: the ledger revoked the key that would sign; nothing is registered.
             GateFailed: the refusal and its reasons are in the ledger; nothing is stored.
             InvalidInput: the metadata, lineage or provenance is not usable.
             IntegrityError: something else is stored under the model's keys.
@@ -212,10 +224,12 @@ class ModelRegistration:
                 provenance=as_provenance("provenance", provenance or {}),
                 retrain_reason=retrain_reason,
                 at=self._clock.now(),
+                signers=(("checkpoint", self._ledger.signer.public_keys()[0]),),
             )
             if recognise(self._ledger.view(), submission) is None:
                 self._require_gates(submission, evidence)
-                self._store(submission.manifest, staged, kept)
+                submission, signature = self._signed(submission, as_file=model_artifact.is_file())
+                self._store(submission.manifest, staged, (*kept, signature))
         committed = self._ledger.commit(lambda view: decide_registration(view, submission))
         return self._answer(submission, committed)
 
@@ -225,9 +239,21 @@ class ModelRegistration:
         )
         if evidence is None or not reasons:
             return
-        self._ledger.commit(lambda _: decide_refusal(submission, evidence.digest))
+        self._ledger.commit(lambda view: decide_refusal(view, submission, evidence.digest))
         self._ledger.checkpoint()
         raise GateFailed(submission.name, reasons)
+
+    def _signed(self, submission: Submission, *, as_file: bool) -> tuple[Submission, Attachment]:
+        """The submission with its signature among the attachments, and the signature."""
+        key = self._security.artifact_key()
+        signature = self._security.sign(submission.manifest, as_file=as_file)
+        attachment = Attachment(SIGNATURE_NAME, BUNDLE_MEDIA_TYPE, signature.to_bytes())
+        signed = replace(
+            submission,
+            attachments=(*submission.attachments, _reference(attachment)),
+            signers=(("artifact", key), *submission.signers),
+        )
+        return signed, attachment
 
     def _store(self, manifest: Manifest, staged: StagedArtifact, attachments: Sequence[Attachment]) -> None:
         self._repository.store_model(manifest.model_id, staged, manifest.to_bytes())
@@ -242,6 +268,24 @@ class ModelRegistration:
         fresh = any(done.appended and done.index == known.index for done in committed)
         outcome: Outcome = ("registered" if fresh else "recognised") if same else "not_reproduced"
         return RegisteredModel(outcome, known.event, known.index, self._ledger.receipt(known.index))
+
+
+def _introductions(view: LedgerView, submission: Submission) -> Sequence[DomainEvent]:
+    """The events before a submission's own, so that keys are in the ledger before what they sign.
+
+    Raises:
+        SigningKeyRevoked: the ledger revoked one of them.
+    """
+    ring = KeyRing.of(view)
+    for role, key in submission.signers:
+        ring.require_usable(role, key)
+    return ring.introductions(submission.signers, submission.provenance, submission.at)
+
+
+def _signed_provenance(submission: Submission) -> Provenance:
+    """Who and what produced the version, and which key signed its artifact."""
+    signed = [(SIGNING_KEY, fingerprint(key)) for role, key in submission.signers if role == "artifact"]
+    return {**submission.provenance, **dict(signed)}
 
 
 def _registered(view: LedgerView, key: str) -> Registered | None:
@@ -282,9 +326,11 @@ def _not_reproduced(known: ModelRegisteredEvent, submission: Submission) -> Sequ
 def _with_evidence(attachments: Sequence[Attachment], evidence: Evidence | None) -> tuple[Attachment, ...]:
     if len({attachment.name for attachment in attachments}) != len(attachments):
         raise InvalidInput("attachments", [a.name for a in attachments], "give each attachment its own name")
+    if SIGNATURE_NAME in {attachment.name for attachment in attachments}:
+        raise InvalidInput("attachments", SIGNATURE_NAME, "choose another name, this one is the signature's")
     if evidence is None:
         return tuple(attachments)
-    return (*attachments, Attachment("evidence.json", "application/json", encode(evidence.to_json())))
+    return (*attachments, Attachment(EVIDENCE, "application/json", encode(evidence.to_json())))
 
 
 def _reference(attachment: Attachment) -> AttachmentRef:

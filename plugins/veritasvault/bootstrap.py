@@ -11,22 +11,24 @@ import getpass
 import platform
 import socket
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from domain.registry.errors import InvalidInput
-from veritasvault.settings import Settings, project_root
+from veritasvault.settings import Settings, is_url, project_root
 
 if TYPE_CHECKING:
     from domain.registry.audit import Audit
     from domain.registry.canonical import Digest
     from domain.registry.catalog import ModelCatalog
+    from domain.registry.events import KeyRole
     from domain.registry.evidence import Attachment
+    from domain.registry.key_management import KeyManagement
     from domain.registry.ledger import Ledger
-    from domain.registry.ports import ModelRegistryPort
+    from domain.registry.ports import ModelRegistryPort, SignerPort
     from domain.registry.registration import ModelRegistration
     from domain.risk.evaluation import Evaluation
     from domain.risk.pipeline import ModelPipeline
@@ -40,6 +42,9 @@ if TYPE_CHECKING:
         TrainerPort,
     )
     from domain.risk.workspace import Workspace
+    from veritasvault.adapters.opa_policy import OpaPolicy
+    from veritasvault.adapters.rego_policy import RegoPolicy
+    from veritasvault.settings import TransitAddress
 
 ENGINES = ("dask", "spark", "inline")
 COMPUTE_PACKAGES = ("numpy", "onnx", "polars", "pyarrow", "scikit-learn", "scipy")
@@ -83,10 +88,41 @@ class Application:
     @cached_property
     def ledger(self) -> Ledger:
         from domain.registry.ledger import Ledger
-        from veritasvault.adapters.local_signer import LocalSigner
         from veritasvault.adapters.sql_ledger import SqlLedger
 
-        return Ledger(SqlLedger(self.settings.ledger), LocalSigner(self.settings.keys))
+        return Ledger(SqlLedger(self.settings.ledger), self.checkpoint_signer)
+
+    @cached_property
+    def checkpoint_signer(self) -> SignerPort:
+        """Signs the ledger, with an Ed25519 key."""
+        return self._signer("ed25519", lambda transit: transit.checkpoint)
+
+    @cached_property
+    def artifact_signer(self) -> SignerPort:
+        """Signs models, with an ECDSA P-256 key."""
+        return self._signer("ecdsa-p256", lambda transit: transit.artifact)
+
+    def _signer(self, algorithm: str, key: Callable[[TransitAddress], str]) -> SignerPort:
+        transit = self.settings.transit
+        if transit is not None:
+            from veritasvault.adapters.vault_signer import VaultSigner
+
+            return VaultSigner(
+                transit.url, transit.mount, key(transit), algorithm, published=self.settings.keys
+            )
+        from veritasvault.adapters.local_signer import LocalSigner
+
+        return LocalSigner(self.settings.keys, algorithm=algorithm)
+
+    @cached_property
+    def keys(self) -> KeyManagement:
+        from domain.registry.key_management import KeyManagement
+
+        signers: dict[KeyRole, SignerPort] = {
+            "artifact": self.artifact_signer,
+            "checkpoint": self.checkpoint_signer,
+        }
+        return KeyManagement(self.ledger, signers, clock=self.clock, provenance=self.provenance())
 
     @cached_property
     def catalog(self) -> ModelCatalog:
@@ -108,11 +144,22 @@ class Application:
 
         return ModelRegistration(
             self.registry,
-            SecurityService(FormatScanner()),
+            SecurityService(FormatScanner(), self.artifact_signer),
             self.ledger,
             staging=self.staging,
             clock=self.clock,
         )
+
+    @cached_property
+    def policy(self) -> RegoPolicy | OpaPolicy:
+        """The rules of the lifecycle; a `PolicyPort` that can also say which files decide."""
+        if is_url(self.settings.policy):
+            from veritasvault.adapters.opa_policy import OpaPolicy
+
+            return OpaPolicy(self.settings.policy)
+        from veritasvault.adapters.rego_policy import RegoPolicy
+
+        return RegoPolicy(Path(self.settings.policy))
 
     @property
     def staging(self) -> Path:

@@ -6,11 +6,58 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from domain.registry.errors import InvalidInput
 
 PREFIX = "VERITAS_"
+LOCAL = "local"
+"""The signer whose private keys are files in `Settings.keys`."""
+_TRANSPORTS = {"vault": "https", "vault+http": "http"}
+
+
+@dataclass(frozen=True, slots=True)
+class TransitAddress:
+    """Where Vault's Transit engine keeps the signing keys.
+
+    Attributes:
+        url: of the server, without a path.
+        mount: where the engine is mounted.
+        checkpoint, artifact: names of the two keys.
+    """
+
+    url: str
+    mount: str
+    checkpoint: str
+    artifact: str
+
+    @classmethod
+    def parse(cls, value: str) -> TransitAddress:
+        """Read `vault://HOST:PORT/MOUNT?checkpoint=NAME&artifact=NAME`; `vault+http` is without TLS.
+
+        Raises:
+            InvalidInput: for anything else; a user or password is not shown.
+        """
+        parts = urlsplit(value)
+        names = parse_qs(parts.query)
+        mount = parts.path.strip("/")
+        right = (
+            parts.scheme in _TRANSPORTS
+            and parts.hostname
+            and mount
+            and not parts.fragment
+            and set(names) == {"checkpoint", "artifact"}
+            and all(len(given) == 1 for given in names.values())
+        )
+        if not right or "@" in parts.netloc:
+            shown = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+            raise InvalidInput(
+                "VERITAS_SIGNER",
+                shown,
+                "give local or vault://host:port/mount?checkpoint=NAME&artifact=NAME, and VAULT_TOKEN apart",
+            )
+        url = f"{_TRANSPORTS[parts.scheme]}://{parts.netloc}"
+        return cls(url, mount, names["checkpoint"][0], names["artifact"][0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +68,14 @@ class Settings:
         home: directory of all embedded state.
         registry: `file:///directory` or `s3://bucket[/prefix]`.
         ledger: a SQLAlchemy URL, SQLite or PostgreSQL.
+        signer: `local`, or where Vault keeps the signing keys, see `TransitAddress`.
         snapshots_remote: DVC remote (directory or s3:// URL); None keeps snapshots in `home` only.
         tracking: MLflow tracking URI.
         dask: address of a running Dask scheduler; None starts local workers.
         spark: Spark master or Connect URL.
         aws_connection: Airflow connection for S3; None takes the usual AWS chain.
         s3_endpoint: endpoint of an S3 server other than AWS.
+        policy: directory of `*.rego` files, or `http(s)://` URL of an OPA server.
         retry_seconds: how long a task waits before it tries again.
         code_version: what the provenance says of the code; None asks git.
     """
@@ -34,12 +83,14 @@ class Settings:
     home: Path
     registry: str
     ledger: str
+    signer: str
     snapshots_remote: str | None
     tracking: str
     dask: str | None
     spark: str
     aws_connection: str | None
     s3_endpoint: str | None
+    policy: str
     retry_seconds: float
     code_version: str | None
 
@@ -54,7 +105,13 @@ class Settings:
         return self.home / "reports"
 
     @property
+    def transit(self) -> TransitAddress | None:
+        """Where the signing keys are in Vault; None if they are in `keys`."""
+        return None if self.signer == LOCAL else TransitAddress.parse(self.signer)
+
+    @property
     def keys(self) -> Path:
+        """Public halves of all signing keys, and the private ones unless Vault has them."""
         return self.home / "keys"
 
     @property
@@ -82,12 +139,14 @@ class Settings:
             home=home,
             registry=_registry(values.get("registry") or home.joinpath("registry").as_uri()),
             ledger=values.get("ledger") or f"sqlite:///{home}/ledger.db",
+            signer=_signer(values.get("signer") or LOCAL),
             snapshots_remote=values.get("snapshots_remote") or None,
             tracking=values.get("tracking") or f"sqlite:///{home}/mlflow.db",
             dask=values.get("dask") or None,
             spark=values.get("spark") or "local[2]",
             aws_connection=values.get("aws_connection") or None,
             s3_endpoint=values.get("s3_endpoint") or None,
+            policy=_policy(values.get("policy") or str(packaged_policy())),
             retry_seconds=_seconds(values.get("retry_seconds") or "300"),
             code_version=values.get("code_version") or None,
         )
@@ -104,6 +163,16 @@ def default_home() -> Path:
     return (project_root() or Path.home()) / ".veritas"
 
 
+def packaged_policy() -> Path:
+    """The policy that comes with this package; in a checkout that is `deploy/policy`, by a link."""
+    return Path(__file__).resolve().parent / "policy"
+
+
+def is_url(policy: str) -> bool:
+    """Whether the setting of the policy names a server, and not a directory."""
+    return policy.startswith(("http://", "https://"))
+
+
 def _registry(value: str) -> str:
     parts = urlsplit(value)
     if parts.scheme == "s3" and parts.netloc:
@@ -111,6 +180,32 @@ def _registry(value: str) -> str:
     if parts.scheme == "file" and parts.path:
         return value
     raise InvalidInput("VERITAS_REGISTRY", value, "give file:///directory or s3://bucket/prefix")
+
+
+def _signer(value: str) -> str:
+    if value != LOCAL:
+        TransitAddress.parse(value)
+    return value
+
+
+def _policy(value: str) -> str:
+    if not is_url(value):
+        if "://" in value:
+            raise InvalidInput(
+                "VERITAS_POLICY", value, "give a directory, or http(s)://host:port of an OPA server"
+            )
+        return str(Path(value).expanduser().absolute())
+    parts = urlsplit(value)
+    try:
+        usable = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    # A URL is shown and logged, so it holds no password.
+    if not usable or parts.username or parts.password or parts.query or parts.fragment:
+        raise InvalidInput(
+            "VERITAS_POLICY", value, "give http(s)://host:port[/path] of an OPA server, no more"
+        )
+    return value
 
 
 def _seconds(value: str) -> float:

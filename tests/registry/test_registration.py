@@ -11,7 +11,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from domain.registry.errors import GateFailed, InvalidInput, Unavailable, UnsafeArtifact
-from domain.registry.events import ModelRegisteredEvent, NotReproducedEvent, RegistrationRefusedEvent
+from domain.registry.events import (
+    KeyIntroducedEvent,
+    ModelRegisteredEvent,
+    NotReproducedEvent,
+    RegistrationRefusedEvent,
+)
 from domain.registry.evidence import Attachment, DataValidation, Evidence
 from domain.registry.gates import DataValidated
 from domain.registry.ledger import Ledger
@@ -21,6 +26,7 @@ from domain.registry.security import SecurityService
 from tests.exactly_once.candidates import EVIDENCE, lineage, metadata
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.registry import FakeModelRegistry
+from tests.fakes.signer import FakeSigner
 from veritasvault.adapters.local_signer import LocalSigner
 
 NOON = dt.datetime(2022, 12, 29, 12, tzinfo=dt.UTC)
@@ -56,7 +62,7 @@ class Desk:
         self.ledger = Ledger(self.port, LocalSigner(directory / "keys"), sleep=lambda _: None)
         self.service = ModelRegistration(
             self.repository,
-            SecurityService(TextScanner()),
+            SecurityService(TextScanner(), FakeSigner()),
             self.ledger,
             staging=directory / "staging",
             clock=StoppedClock(),
@@ -90,7 +96,8 @@ class Desk:
 
     @property
     def events(self) -> list[object]:
-        return [event for _, event in self.ledger.events()]
+        """What happened to models; the first append has also introduced the two signing keys."""
+        return [event for _, event in self.ledger.events() if not isinstance(event, KeyIntroducedEvent)]
 
 
 @pytest.fixture
@@ -101,8 +108,9 @@ def desk(tmp_path: Path) -> Desk:
 def test_the_first_registration_is_version_1_with_a_receipt(desk: Desk) -> None:
     """A registered model names its version, gates and attachments, and its receipt is for its entry."""
     model = desk.register()
-    assert (model.outcome, model.version, model.index, model.receipt.index) == ("registered", 1, 0, 0)
-    assert [attachment.name for attachment in model.event.attachments] == ["plot.txt", "evidence.json"]
+    assert (model.outcome, model.version, model.index, model.receipt.index) == ("registered", 1, 2, 2)
+    names = [attachment.name for attachment in model.event.attachments]
+    assert names == ["plot.txt", "evidence.json", "model.sig"]
     assert [gate.outcome for gate in model.event.gates] == ["passed"]
     assert model.event.at == NOON
     assert desk.repository.exists(model.model_id)
@@ -226,7 +234,7 @@ def test_a_reply_lost_at_commit_is_settled(tmp_path: Path) -> None:
     """The caller learns that its own append was committed."""
     desk = Desk(tmp_path, LostReply())
     assert (desk.register().outcome, desk.register().outcome) == ("registered", "recognised")
-    assert desk.port.size() == 1
+    assert len(desk.events) == 1
 
 
 Step = tuple[int, str, bool, str | None]

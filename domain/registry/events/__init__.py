@@ -1,6 +1,7 @@
 """The events of the ledger, and their bytes."""
 
 from domain.registry.events.format import EVENTS, event_from_bytes, event_to_bytes
+from domain.registry.events.keys import KeyIntroducedEvent, KeyRevokedEvent, KeyRole
 from domain.registry.events.record import DomainEvent, Provenance, as_provenance
 from domain.registry.events.registration import (
     ModelRegisteredEvent,
@@ -13,6 +14,9 @@ from domain.registry.events.registration import (
 __all__ = [
     "EVENTS",
     "DomainEvent",
+    "KeyIntroducedEvent",
+    "KeyRevokedEvent",
+    "KeyRole",
     "ModelRegisteredEvent",
     "NotReproducedEvent",
     "Provenance",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from domain.registry.canonical import decode, encode
 from domain.registry.errors import DomainException, IntegrityError, InvalidInput
+from domain.registry.events.keys import KEY_EVENTS
 from domain.registry.events.lifecycle import LIFECYCLE_EVENTS
 from domain.registry.events.record import DomainEvent, Record
 from domain.registry.events.registration import (
@@ -19,6 +20,7 @@ EVENTS: tuple[type[Record], ...] = (
     RegistrationRefusedEvent,
     NotReproducedEvent,
     *LIFECYCLE_EVENTS,
+    *KEY_EVENTS,
 )
 """Every kind of event there is."""
 

@@ -1,45 +1,63 @@
-"""An Ed25519 signing key in a local directory, made at first use."""
+"""Signing keys in a local directory, made at first use: Ed25519 or ECDSA P-256."""
 
 from __future__ import annotations
 
-import os
-import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ec import (
+    ECDSA,
+    SECP256R1,
+    EllipticCurvePrivateKey,
+    generate_private_key,
+)
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
+    PublicFormat,
     load_pem_private_key,
 )
 
-from domain.registry.checkpoint import key_id, parse_vkey, vkey
-from domain.registry.errors import IntegrityError, InvalidInput, Unavailable
+from domain.registry.checkpoint import parse_vkey, vkey
+from domain.registry.errors import InvalidInput
 from domain.registry.ports import PublicKey
+from veritasvault.adapters.file_lock import file_lock
+from veritasvault.adapters.published_keys import PublishedKeys, damaged, put, put_if_absent, unusable
+from veritasvault.adapters.signature_check import verify_signature
 
-_PRIVATE = "signing-key.pem"
-_PUBLIC_SUFFIX = ".vkey"
+PrivateKey = Ed25519PrivateKey | EllipticCurvePrivateKey
+
+PRIVATE_FILES = {"ed25519": "signing-key.pem", "ecdsa-p256": "artifact-key.pem"}
+"""The file of each algorithm's private key."""
 
 
 class LocalSigner:
-    """A `SignerPort` over `directory/signing-key.pem` (PKCS#8, mode 0600).
+    """A `SignerPort` over a private key of a directory (PKCS#8, mode 0600).
 
-    Beside it stands `<key id>.vkey` for each key there ever was: the public half in the signed-note form,
-    ready to be handed to whoever verifies. Moving the private key away makes a new one at the next use;
-    what the old one signed stays valid as long as its .vkey file stays.
+    Beside it stands the public half of each key there ever was, as `PublishedKeys` writes them. Rotation
+    replaces the private key, and so does moving it away; what the old one signed stays valid as long as the
+    file of its public half stays.
+
+    ECDSA signatures are deterministic (RFC 6979), so that signing the same again gives the same bytes.
     """
 
-    def __init__(self, directory: Path, name: str = "veritasvault") -> None:
+    def __init__(self, directory: Path, name: str = "veritasvault", *, algorithm: str = "ed25519") -> None:
         """`name` stands in each note beside the signature, without white space and without '+'.
 
         Raises:
-            InvalidInput: the name cannot stand there.
+            InvalidInput: the name cannot stand there, or there is no such algorithm.
         """
         self._directory = directory
         self._name = name
-        self._key: Ed25519PrivateKey | None = None
+        self._algorithm = algorithm
+        self._published = PublishedKeys(directory, name, algorithm)
+        self._key: PrivateKey | None = None
+        if algorithm not in PRIVATE_FILES:
+            raise InvalidInput("algorithm", algorithm, f"use one of {', '.join(PRIVATE_FILES)}")
         try:
             parse_vkey(vkey(PublicKey(name, "ed25519", bytes(32))))
         except InvalidInput as error:
@@ -47,103 +65,84 @@ class LocalSigner:
                 "signer name", name, "use a name without white space and without '+'"
             ) from error
 
+    verify = staticmethod(verify_signature)
+
     def sign(self, message: bytes) -> bytes:
-        return self._private().sign(message)
+        key = self._private()
+        if isinstance(key, Ed25519PrivateKey):
+            return key.sign(message)
+        return key.sign(message, ECDSA(SHA256(), deterministic_signing=True))
 
     def public_keys(self) -> tuple[PublicKey, ...]:
         """The current key first, then older ones in the order of their files.
 
         Raises:
-            IntegrityError: a .vkey file is not what this class writes.
+            IntegrityError: a key's file is not what this class writes.
             Unavailable: the directory cannot be read or written.
         """
         current = self._public(self._private())
+        return (current, *(key for key in self._published.all() if key != current))
+
+    def rotate(self, announce: Callable[[PublicKey], None]) -> PublicKey:
+        """Replace the private key by a new one, once `announce` has returned; before, the old one stays.
+
+        Raises:
+            Contended: another process was rotating the key all the time.
+            Unavailable: the directory cannot be written.
+        """
+        self._private()
         try:
-            published = [_read_vkey(path) for path in sorted(self._directory.glob(f"*{_PUBLIC_SUFFIX}"))]
+            with file_lock(self._directory / ".rotation.lock", f"{self._path.name} in {self._directory}"):
+                new = _generated(self._algorithm)
+                public = self._public(new)
+                # Before it can sign anything, so that no signature is ever without its public key.
+                self._published.add(public)
+                announce(public)
+                put(self._path, _pem(new), 0o600)
         except OSError as error:
-            raise self._unavailable(error) from error
-        return (current, *(key for key in published if key != current))
+            raise unusable(self._directory, error) from error
+        self._key = new
+        return public
 
-    @staticmethod
-    def verify(key: PublicKey, message: bytes, signature: bytes) -> bool:
-        if key.algorithm != "ed25519":
-            return False
-        try:
-            Ed25519PublicKey.from_public_bytes(key.raw).verify(signature, message)
-        except (InvalidSignature, ValueError, TypeError):
-            return False
-        return True
+    @property
+    def _path(self) -> Path:
+        return self._directory / PRIVATE_FILES[self._algorithm]
 
-    def _private(self) -> Ed25519PrivateKey:
+    def _private(self) -> PrivateKey:
         """The key of the directory; of many processes that find none, one makes it and all use it."""
         if self._key is None:
-            path = self._directory / _PRIVATE
             try:
                 self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-                if not path.exists():
-                    pem = Ed25519PrivateKey.generate().private_bytes(
-                        Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
-                    )
-                    _put_if_absent(path, pem, 0o600)
-                key = _read_private(path)
-                public = self._public(key)
-                published = self._directory / f"{key_id(public).hex()}{_PUBLIC_SUFFIX}"
-                if not published.exists():
-                    _put_if_absent(published, f"{vkey(public)}\n".encode(), 0o644)
+                if not self._path.exists():
+                    put_if_absent(self._path, _pem(_generated(self._algorithm)), 0o600)
+                key = self._read()
             except OSError as error:
-                raise self._unavailable(error) from error
+                raise unusable(self._directory, error) from error
+            self._published.add(self._public(key))
             self._key = key
         return self._key
 
-    def _public(self, key: Ed25519PrivateKey) -> PublicKey:
-        return PublicKey(self._name, "ed25519", key.public_key().public_bytes_raw())
-
-    def _unavailable(self, error: OSError) -> Unavailable:
-        return Unavailable(
-            f"the signing key in {self._directory} cannot be used now ({error.strerror}): "
-            "make the directory readable and writable for this user"
-        )
-
-
-def _read_private(path: Path) -> Ed25519PrivateKey:
-    try:
-        key = load_pem_private_key(path.read_bytes(), password=None)
-    except (ValueError, TypeError) as error:
-        raise _damaged(path) from error
-    if not isinstance(key, Ed25519PrivateKey):
-        raise _damaged(path)
-    return key
-
-
-def _read_vkey(path: Path) -> PublicKey:
-    try:
-        return parse_vkey(path.read_bytes().decode().removesuffix("\n"))
-    except (InvalidInput, UnicodeDecodeError) as error:
-        raise _damaged(path) from error
-
-
-def _damaged(path: Path) -> IntegrityError:
-    return IntegrityError(f"{path} is not an Ed25519 key: restore it from a backup")
-
-
-def _put_if_absent(path: Path, content: bytes, mode: int) -> None:
-    """Create the file durably and whole, or leave the one that another process created first."""
-    handle, temporary = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            os.fchmod(file.fileno(), mode)
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+    def _read(self) -> PrivateKey:
         try:
-            # os.link, because a rename would replace the other process's key.
-            os.link(temporary, path)
-        except FileExistsError:
-            return
-    finally:
-        Path(temporary).unlink()
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+            key = load_pem_private_key(self._path.read_bytes(), password=None)
+        except (ValueError, TypeError) as error:
+            raise damaged(self._path) from error
+        is_p256 = isinstance(key, EllipticCurvePrivateKey) and isinstance(key.curve, SECP256R1)
+        right = is_p256 if self._algorithm == "ecdsa-p256" else isinstance(key, Ed25519PrivateKey)
+        if not right:
+            raise damaged(self._path)
+        return cast(PrivateKey, key)
+
+    def _public(self, key: PrivateKey) -> PublicKey:
+        if isinstance(key, Ed25519PrivateKey):
+            return PublicKey(self._name, "ed25519", key.public_key().public_bytes_raw())
+        point = key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+        return PublicKey(self._name, "ecdsa-p256", point)
+
+
+def _generated(algorithm: str) -> PrivateKey:
+    return Ed25519PrivateKey.generate() if algorithm == "ed25519" else generate_private_key(SECP256R1())
+
+
+def _pem(key: PrivateKey) -> bytes:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
