@@ -23,8 +23,8 @@ METRICS = (
     },
     {
         "name": "r2",
-        "about": "Share of the variance of realised volatility that is explained: 1 if perfect, more is better; "
-        "below 0 the mean would have been better.",
+        "about": "Share of the variance of realised volatility that is explained: 1 if perfect, more is "
+        "better; below 0 the mean would have been better.",
         "better": "more",
     },
 )

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from domain.registry.evidence import Attachment
     from domain.registry.key_management import KeyManagement
     from domain.registry.ledger import Ledger
+    from domain.registry.model_cards import ModelCards
     from domain.registry.ports import ModelRegistryPort, SignerPort
     from domain.registry.registration import ModelRegistration
     from domain.risk.evaluation import Evaluation
@@ -129,6 +130,12 @@ class Application:
         from domain.registry.catalog import ModelCatalog
 
         return ModelCatalog(self.registry, self.ledger)
+
+    @cached_property
+    def cards(self) -> ModelCards:
+        from domain.registry.model_cards import ModelCards
+
+        return ModelCards(self.catalog, self.ledger)
 
     @cached_property
     def audit(self) -> Audit:

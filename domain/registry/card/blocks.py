@@ -65,7 +65,8 @@ class Figure:
     @property
     def caption(self) -> str:
         """The file's name in words."""
-        return self.name.rpartition(".")[0].replace("_", " ")
+        words = self.name.rpartition(".")[0].replace("_", " ")
+        return words[:1].upper() + words[1:]
 
 
 Block = Text | Facts | Table | Figure
@@ -74,11 +75,17 @@ Blocks = tuple[Block, ...]
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A part of a card, with the key by which requirements name it; without blocks it is empty."""
+    """A part of a card.
+
+    Attributes:
+        key: by which requirements name it.
+        note: what stands in it if it has no blocks.
+    """
 
     key: str
     title: str
     blocks: Blocks
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

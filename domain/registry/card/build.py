@@ -8,7 +8,7 @@ from domain.registry.card.blocks import Card, Cell, Code, Facts, Verdict
 from domain.registry.card.measured import measures
 from domain.registry.card.recorded import tier_text
 from domain.registry.card.sections import SECTIONS
-from domain.registry.card.subject import Subject
+from domain.registry.card.subject import LedgerRecord, Subject
 
 
 def build_card(subject: Subject) -> Card:
@@ -47,9 +47,17 @@ def _summary(subject: Subject) -> Facts:
             for baseline, metrics in sorted(subject.evidence.baselines.items())
             if first.name in metrics
         ]
+    if subject.record is not None:
+        rows.append(("in use", _in_use(subject.record)))
     rows.append(("gates", _gates(subject)))
     rows.append(("model id", Code(subject.manifest.model_id)))
     return Facts(tuple(rows))
+
+
+def _in_use(record: LedgerRecord) -> Verdict | str:
+    if record.in_use:
+        return Verdict("champion", "good")
+    return "no" if record.champion is None else f"no, the champion is {record.champion.reference}"
 
 
 def _gates(subject: Subject) -> Verdict:

@@ -68,7 +68,7 @@ def _section(section: Section) -> Iterator[str]:
     yield f"<h2>{_line(section.title)}</h2>"
     yield from (_block(block) for block in section.blocks)
     if not section.blocks:
-        yield '<p class="empty">Nothing is known.</p>'
+        yield f'<p class="empty">{_line(section.note)}</p>'
     yield "</section>"
 
 
@@ -102,7 +102,7 @@ def _table(table: Table) -> str:
     body = "\n".join(
         "<tr>"
         + "".join(
-            f"<td{kinds[column]}>{_bar(row[column], longest.get(column))}{_cell(row[column])}</td>"
+            f"<td{kinds[column]}>{_cell(row[column])}{_bar(row[column], longest.get(column))}</td>"
             for column in columns
         )
         + "</tr>"
@@ -122,7 +122,7 @@ def _bar(cell: Cell, longest: float | None) -> str:
     if not longest or longest <= 0 or not isinstance(cell, int | float):
         return ""
     share = max(0.0, min(1.0, cell / longest))
-    return f'<span class="bar" style="width:{share * 6:.2f}em"></span>'
+    return f'<span class="bar" style="--share:{share:.1%}"></span>'
 
 
 def _figure(figure: Figure) -> str:

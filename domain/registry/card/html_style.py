@@ -43,18 +43,21 @@ th, td { padding: 0.35rem 1.1rem 0.35rem 0; text-align: left; vertical-align: to
   border-bottom: 1px solid var(--line); }
 th { color: var(--faint); font-weight: 600; vertical-align: bottom; }
 th:last-child, td:last-child { padding-right: 0; }
-td { overflow-wrap: break-word; }
+td, td code { overflow-wrap: break-word; }
+td:first-child { white-space: nowrap; }
 .number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
 th.number { white-space: normal; }
-.bar { display: inline-block; height: 0.7em; margin-right: 0.6em; background: var(--bar);
-  border-radius: 2px; }
+.bar { display: inline-block; width: 6em; height: 0.7em; margin-left: 0.7em; border-radius: 2px;
+  background: linear-gradient(to right, var(--bar) var(--share), transparent 0);
+  print-color-adjust: exact; }
 .good { color: var(--good); font-weight: 600; }
 .bad { color: var(--bad); font-weight: 600; }
 .unsure { color: var(--unsure); font-weight: 600; }
 figure { margin: 1.2rem 0; }
 img { display: block; max-width: 100%; height: auto; background: #fff; border-radius: 6px; }
 figcaption { margin-top: 0.3rem; color: var(--faint); font-size: 0.88rem; }
-@media (max-width: 40rem) { dl.facts > div { grid-template-columns: 1fr; padding: 0.3rem 0; } }
+@media (max-width: 40rem) { td:first-child { white-space: normal; }
+  dl.facts > div { grid-template-columns: 1fr; padding: 0.3rem 0; } }
 @media print { :root { --ink: #000; --faint: #444; --line: #bbb; --paper: #fff; --shade: #fff;
   --accent: #000;
   --bar: #ccc; --good: #000; --bad: #000; --unsure: #000; } body { max-width: none; padding: 0;

@@ -35,7 +35,7 @@ def to_markdown(card: Card) -> str:
     parts = [f"# {escaped(card.title)}", _paragraphs(card.lead), _facts(card.summary), line(card.note)]
     for section in card.sections:
         parts.append(f"## {section.title}")
-        parts += [_block(block) for block in section.blocks] or ["Nothing is known."]
+        parts += [_block(block) for block in section.blocks] or [line(section.note)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

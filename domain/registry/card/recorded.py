@@ -62,7 +62,7 @@ def data(subject: Subject) -> Blocks:
         Facts(
             (
                 ("as of", lineage.as_of.isoformat()),
-                *((_words(name), origin[name]) for name in _DATA_ORIGIN if name in origin),
+                *((_words(name), Code(origin[name])) for name in _DATA_ORIGIN if name in origin),
                 ("rows on or before the as-of date", Code(lineage.data)),
                 ("feature definition", Code(lineage.features)),
                 ("pipeline sources", Code(lineage.sources)),
@@ -80,10 +80,11 @@ def training(subject: Subject) -> Blocks:
     if lineage is None:
         return ()
     parameters = lineage.parameters
+    names = sorted(parameters, key=lambda name: (name != "trainer", name))
     return (
         Facts(
             (
-                *((name, details.cell(parameters[name])) for name in sorted(parameters)),
+                *((name, Code(str(parameters[name]))) for name in names),
                 ("seed", Code(str(lineage.seed))),
             ),
             "Trainer and parameters",
@@ -215,6 +216,10 @@ def _told(event: DomainEvent, record: LedgerRecord) -> str:
         ):
             continue
         told.append(f"{_words(name)} {_value(value)}")
+    judged = getattr(event, "gates", ())
+    if judged:
+        passed = sum(gate.outcome == "passed" for gate in judged)
+        told.append(f"{passed} of {len(judged)} gates passed")
     return "; ".join(told)
 
 

@@ -45,7 +45,9 @@ class SectionKind:
             blocks += self.measured(subject.evidence)
         if self.compared is not None:
             blocks += self.compared(subject)
-        return Section(self.key, self.title, blocks)
+        tier = subject.manifest.metadata.risk_tier
+        requires = "requires it" if self.required_in(tier) else "does not require it"
+        return Section(self.key, self.title, blocks, f"Nothing is known; tier {int(tier)} {requires}.")
 
 
 _ALL, _MEDIUM, _HIGH = RiskTier.LOW, RiskTier.MEDIUM, RiskTier.HIGH

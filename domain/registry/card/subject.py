@@ -33,13 +33,15 @@ class LedgerRecord:
         index: the entry that registered it.
         later: events since then that concern it, in the order of the ledger.
         signed: the newest checkpoint, if it covers the registration.
-        champion: the champion of its name; None if there is none, or it is this version.
+        in_use: whether it is the champion of its name.
+        champion: the champion, if there is another one.
     """
 
     index: int
     event: ModelRegisteredEvent
     later: tuple[Recorded, ...] = ()
     signed: Checkpoint | None = None
+    in_use: bool = False
     champion: Rival | None = None
 
 

@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from veritasvault.cli.card import card
 from veritasvault.cli.doctor import doctor
 from veritasvault.cli.failures import run
 from veritasvault.cli.ledger import ledger
@@ -48,6 +49,7 @@ def veritas() -> None:
     """
 
 
+models.add_command(card)
 for command in (models, verify, register, ledger, doctor):
     veritas.add_command(command)
 

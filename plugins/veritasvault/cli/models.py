@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def models() -> None:
-    """Registered models: list, show, retrieve, receipt."""
+    """Registered models: list, show, card, retrieve, receipt."""
 
 
 @models.command("list")
@@ -129,7 +129,7 @@ def receipt(reference: str, file: Path | None, as_json: bool) -> None:
     if file is None:
         sys.stdout.write(content.decode())
         return
-    _write_new(file, content)
+    write_new("FILE", file, content)
     if as_json:
         print_json({**row_document(row), "file": str(file.absolute())})
     else:
@@ -212,14 +212,18 @@ def _print_version(found: ModelVersion, is_signed: bool) -> None:
     printer.fields(sorted(event.provenance.items()))
 
 
-def _write_new(file: Path, content: bytes) -> None:
-    """Create a file with the content; one that exists is never replaced."""
+def write_new(argument: str, file: Path, content: bytes) -> None:
+    """Create a file with the content; one that exists is never replaced.
+
+    Raises:
+        InvalidInput: naming the argument; the file exists or cannot be written.
+    """
     from domain.registry.errors import InvalidInput
 
     try:
         with file.open("xb") as target:
             target.write(content)
     except FileExistsError as error:
-        raise InvalidInput("FILE", str(file), "it exists, give the name of a new file") from error
+        raise InvalidInput(argument, str(file), "it exists, give the name of a new file") from error
     except OSError as error:
-        raise InvalidInput("FILE", str(file), f"it cannot be written ({error.strerror})") from error
+        raise InvalidInput(argument, str(file), f"it cannot be written ({error.strerror})") from error
