@@ -1,0 +1,193 @@
+"""One branch of a remote git repository: read as of its newest commit, and written by whole commits."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from domain.registry.canonical import digest
+from domain.registry.errors import Contended, InvalidInput
+from domain.registry.staging import unavailable
+from veritasvault.adapters.file_lock import file_lock
+from veritasvault.adapters.git_command import Git, GitFailed, make_bare, translated
+
+_DEADLINE = 300.0
+"""Seconds to win a push against other writers."""
+_MOST_PAUSE = 2.0
+_AUTHOR = "VeritasVault <registry@veritasvault.invalid>"
+_TRACKED = "refs/remotes/origin/followed"
+_NEXT = "refs/veritas/next"
+_REGULAR = ("100644", "100755")
+# What is left in the clone when git was killed in it; the clone is then made anew.
+_STALE = (".lock'", "bad object", "corrupt", "is empty", "unable to read")
+# Somebody pushed first, or is pushing.
+_LOST = (
+    "fetch first",
+    "non-fast-forward",
+    "cannot lock ref",
+    "failed to update ref",
+    "reference already exists",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TreeFile:
+    """A file of a commit: path, git's object id, size in bytes, and whether it is a regular file."""
+
+    path: str
+    object_id: str
+    size: int
+    regular: bool
+
+
+class GitBranch:
+    """A branch, through a bare clone of one's own that may be deleted at any time.
+
+    Processes that share the clone take turns; those with other clones are told apart by the remote, which
+    accepts a commit only on top of its newest.
+    """
+
+    def __init__(self, url: str, branch: str, cache: Path) -> None:
+        """`cache` is a private directory; the clone is made in it when it is first needed."""
+        self.url = url
+        self._branch = branch
+        self._clone = cache / digest(f"{url} {branch}".encode())[:16]
+        self._lock = self._clone.with_suffix(".lock")
+
+    def newest(self) -> str | None:
+        """The newest commit as the remote has it now; None while the branch does not exist."""
+        with self._turn():
+            return self._fetch()
+
+    def files(self, commit: str, path: str) -> Iterator[TreeFile]:
+        """All files at or below a path, in git's order, which is that of their names' bytes."""
+        listed = self._ask("listing", "ls-tree", "-r", "-z", "-l", "--full-tree", commit, "--", path)
+        for line in listed.split(b"\0"):
+            if line:
+                described, _, name = line.partition(b"\t")
+                mode, _, object_id, size = described.decode().split()
+                count = int(size) if size.isdigit() else 0
+                yield TreeFile(name.decode(errors="replace"), object_id, count, mode in _REGULAR)
+
+    def read(self, objects: Sequence[str]) -> list[bytes]:
+        """The contents of objects, by their ids."""
+        answer = self._ask("reading", "cat-file", "--batch", given="\n".join(objects).encode())
+        contents = []
+        for object_id in objects:
+            head, _, answer = answer.partition(b"\n")
+            if not head.startswith(f"{object_id} blob ".encode()):
+                raise translated(
+                    GitFailed(f"missing blob: {head.decode(errors='replace')}"), "reading", self.url
+                )
+            size = int(head.rsplit(b" ", 1)[1])
+            contents.append(answer[:size])
+            answer = answer[size + 1 :]
+        return contents
+
+    def change(self, message: str, missing: Callable[[str | None], Mapping[str, bytes]]) -> None:
+        """Add files in one commit on top of the newest, again on a newer one whenever somebody was faster.
+
+        Args:
+            missing: what to add to a commit, by path; nothing ends it. It is asked for each try.
+
+        Raises:
+            Contended: others were faster until the deadline.
+        """
+        give_up = time.monotonic() + _DEADLINE
+        pause = 0.05
+        while True:
+            with self._turn():
+                newest = self._fetch()
+                files = missing(newest)
+                if not files or self._push(self._commit(newest, message, files), message):
+                    return
+            if time.monotonic() > give_up:
+                raise Contended(f"{message} lost against other writers of {self.url}: retry later")
+            time.sleep(random.uniform(0, pause))  # noqa: S311 - spreads writers, hides nothing
+            pause = min(2 * pause, _MOST_PAUSE)
+
+    def _fetch(self) -> str | None:
+        try:
+            return self._fetch_once()
+        except GitFailed as error:
+            if not any(sign in error.text for sign in _STALE):
+                raise translated(error, "fetching", self.url) from error
+        self._drop()
+        try:
+            return self._fetch_once()
+        except GitFailed as error:
+            raise translated(error, "fetching", self.url) from error
+
+    def _fetch_once(self) -> str | None:
+        git = self._git()
+        wanted = f"refs/heads/{self._branch}"
+        try:
+            git.run("fetch", "--quiet", "--no-tags", "--force", "origin", f"+{wanted}:{_TRACKED}")
+        except GitFailed as error:
+            if "couldn't find remote ref" in error.text:
+                return None
+            raise
+        return git.run("rev-parse", "--verify", _TRACKED).decode().strip()
+
+    def _commit(self, parent: str | None, message: str, files: Mapping[str, bytes]) -> str:
+        """Write a commit with more files into the clone; its id. The format is git-fast-import(1)'s."""
+        told = message.encode()
+        lines = [
+            f"reset {_NEXT}\ncommit {_NEXT}\nmark :1\n".encode(),
+            f"committer {_AUTHOR} {int(time.time())} +0000\ndata {len(told)}\n".encode() + told + b"\n",
+            f"from {parent}\n".encode() if parent else b"",
+        ]
+        for path, content in sorted(files.items()):
+            lines.append(f"M 100644 inline {path}\ndata {len(content)}\n".encode() + content + b"\n")
+        lines.append(b"get-mark :1\ndone\n")
+        return (
+            self._ask("writing", "fast-import", "--quiet", "--force", "--done", given=b"".join(lines))
+            .decode()
+            .strip()
+        )
+
+    def _push(self, commit: str, message: str) -> bool:
+        """Make a commit the branch's newest; False if another one is meanwhile."""
+        try:
+            self._git().run("push", "--quiet", "--no-verify", "origin", f"{commit}:refs/heads/{self._branch}")
+        except GitFailed as error:
+            if any(sign in error.text for sign in _LOST):
+                return False
+            if "remote rejected" in error.text:
+                raise InvalidInput(
+                    "repository", self.url, f"it rejects {message}, let this account push ({error.sentence})"
+                ) from error
+            raise translated(error, message, self.url) from error
+        return True
+
+    def _ask(self, doing: str, *arguments: str, given: bytes = b"") -> bytes:
+        try:
+            return Git(self._clone).run(*arguments, given=given)
+        except GitFailed as error:
+            raise translated(error, doing, self.url) from error
+
+    def _git(self) -> Git:
+        return Git(self._clone) if (self._clone / "HEAD").exists() else make_bare(self._clone, self.url)
+
+    def _drop(self) -> None:
+        """Let go of a clone that a killed git left unusable; whoever still reads it sees it vanish."""
+        away = self._clone.with_suffix(f".{uuid.uuid4().hex}")
+        self._clone.rename(away)
+        shutil.rmtree(away, ignore_errors=True)
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        try:
+            with file_lock(self._lock, f"the clone of {self.url}"):
+                # In our turn, locks of git's own are what a killed process left.
+                for ref in (_TRACKED, _NEXT):
+                    (self._clone / f"{ref}.lock").unlink(missing_ok=True)
+                yield
+        except OSError as error:
+            raise unavailable(error, f"using the clone of {self.url}") from error

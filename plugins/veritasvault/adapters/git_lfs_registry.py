@@ -1,0 +1,174 @@
+"""Model storage in a git repository: manifests as plain files, artifacts in Git LFS, a commit for a model."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from domain.registry.artifact import StagedArtifact, as_artifact_path
+from domain.registry.canonical import Digest, as_digest, digest
+from domain.registry.errors import IntegrityError, InvalidInput, NotFound, Unavailable
+from domain.registry.manifest import ModelId, as_model_id
+from domain.registry.ports import StoredFile
+from veritasvault.adapters.git_branch import GitBranch, TreeFile
+from veritasvault.adapters.git_lfs_objects import LfsObjects, Pointer
+from veritasvault.adapters.retrieval import require_same, retrieve, verified_manifest
+
+_ATTRIBUTES = ".gitattributes"
+_IN_LFS = b"models/*/artifact/** filter=lfs diff=lfs merge=lfs -text\n"
+
+
+class GitLfsModelRegistry:
+    """`models/{model_id}/…` on a branch of a git repository, a `ModelRegistryPort`.
+
+    A model appears by one commit, after all its files are with the LFS server and were read back; a push
+    is accepted only on top of the newest commit, so of writers that race each sees what the others wrote.
+    What a crashed try left are LFS objects that no commit names.
+    """
+
+    def __init__(self, url: str, cache: Path, *, branch: str = "main") -> None:
+        """
+        Args:
+            url: of the repository, as git takes it: `file:///path`, `https://…`, `ssh://…`.
+            cache: a private directory for a clone without LFS files; it may be deleted at any time.
+            branch: made by the first model if it does not exist.
+        """
+        self._branch = GitBranch(url, branch, cache)
+        self._objects = LfsObjects(url, cache / "transfers")
+        self._url = url
+        self._seen: str | None = None
+
+    def store_model(self, model_id: ModelId, artifact: StagedArtifact, manifest: bytes) -> None:
+        verified = verified_manifest(as_model_id("model_id", model_id), manifest)
+        if verified.artifact != artifact.artifact:
+            raise InvalidInput("manifest", model_id, "it lists other files than the artifact holds")
+        home = f"models/{model_id}"
+        wanted = {
+            f"{home}/artifact/{file.path}": Pointer(file.sha256, file.size).to_bytes()
+            for file in artifact.artifact.files
+        }
+        wanted[f"{home}/metadata.json"] = manifest
+        self._missing(self._newest(), home, wanted)  # before anything large is sent
+        self._objects.push(
+            {file.sha256: artifact.root / file.path for file in artifact.artifact.files if file.size}
+        )
+        for file in artifact.artifact.files:
+            self._require_stored(f"{home}/artifact/{file.path}", Pointer(file.sha256, file.size))
+        self._branch.change(f"storing model {model_id}", lambda newest: self._missing(newest, home, wanted))
+
+    def retrieve_model(self, model_id: ModelId, destination: Path) -> None:
+        retrieve(self, as_model_id("model_id", model_id), destination)
+
+    def attach(self, model_id: ModelId, content: bytes) -> Digest:
+        sha256 = digest(content)
+        place = f"models/{as_model_id('model_id', model_id)}/attachments/{sha256}"
+        self._branch.change(
+            f"attaching to model {model_id}", lambda newest: self._missing(newest, place, {place: content})
+        )
+        return sha256
+
+    def exists(self, model_id: ModelId) -> bool:
+        place = f"models/{as_model_id('model_id', model_id)}/metadata.json"
+        return self._find(self._newest(), place) is not None
+
+    def list(self) -> Iterator[ModelId]:
+        newest = self._newest()
+        if newest is None:
+            return
+        for file in self._branch.files(newest, "models/"):
+            name, _, rest = file.path.removeprefix("models/").partition("/")
+            if rest == "metadata.json":
+                try:
+                    yield as_model_id("model_id", name)
+                except InvalidInput:
+                    continue
+
+    def read_manifest(self, model_id: ModelId) -> bytes:
+        self._newest()
+        return self._read(f"models/{as_model_id('model_id', model_id)}/metadata.json")
+
+    def read_attachment(self, model_id: ModelId, sha256: Digest) -> bytes:
+        home = f"models/{as_model_id('model_id', model_id)}"
+        return self._read(f"{home}/attachments/{as_digest('attachment', sha256)}")
+
+    def contents(self, model_id: ModelId) -> Iterator[StoredFile]:
+        root = f"models/{as_model_id('model_id', model_id)}/artifact/"
+        newest = self._newest()
+        if newest is None:
+            return
+        files = list(self._branch.files(newest, root))
+        pointers = self._branch.read([file.object_id for file in files])
+        found = []
+        for file, data in zip(files, pointers, strict=True):
+            pointer = Pointer.from_bytes(data)
+            found.append(StoredFile(file.path.removeprefix(root), pointer.size if pointer else file.size))
+        yield from sorted(found, key=lambda file: file.path)
+
+    def read_file(self, model_id: ModelId, path: str) -> Iterator[bytes]:
+        home = f"models/{as_model_id('model_id', model_id)}"
+        name = f"{home}/artifact/{as_artifact_path('path', path)}"
+        data = self._read(name)
+        pointer = Pointer.from_bytes(data)
+        if pointer is None:
+            yield data
+        else:
+            yield from self._objects.read(pointer, name)
+
+    def _newest(self) -> str | None:
+        self._seen = self._branch.newest()
+        return self._seen
+
+    def _read(self, place: str) -> bytes:
+        """A file of the commit seen last, so that a model's parts are of one commit; else of the newest."""
+        file = self._find(self._seen, place) or self._find(self._newest(), place)
+        if file is None:
+            raise NotFound(f"{place} is not stored in {self._url}")
+        if not file.regular:
+            raise IntegrityError(f"{place} is not a regular file, restore it from a backup")
+        return self._branch.read([file.object_id])[0]
+
+    def _find(self, commit: str | None, place: str) -> TreeFile | None:
+        if commit is None:
+            return None
+        return next((file for file in self._branch.files(commit, place) if file.path == place), None)
+
+    def _missing(self, commit: str | None, home: str, wanted: dict[str, bytes]) -> dict[str, bytes]:
+        """What a commit lacks of the files wanted below `home`.
+
+        Raises:
+            IntegrityError: it has one of them with other content, or one more below `artifact/`.
+        """
+        found = {} if commit is None else {file.path: file for file in self._branch.files(commit, home)}
+        for path in sorted(found.keys() - wanted.keys()):
+            if path.startswith(f"{home}/artifact/"):
+                raise IntegrityError(f"{path} is not in the manifest, remove it")
+        known = sorted(found.keys() & wanted.keys())
+        for path, data in zip(
+            known, self._branch.read([found[path].object_id for path in known]), strict=True
+        ):
+            if not found[path].regular:
+                raise IntegrityError(f"{path} is not a regular file, restore it from a backup")
+            require_same(path, *_described(wanted[path]), *_described(data))
+        lacking = {path: content for path, content in wanted.items() if path not in found}
+        if lacking and self._find(commit, _ATTRIBUTES) is None:
+            lacking[_ATTRIBUTES] = _IN_LFS
+        return lacking
+
+    def _require_stored(self, name: str, pointer: Pointer) -> None:
+        """Read back what the LFS server has: it keeps what it had before, however it came there."""
+        found = hashlib.sha256()
+        count = 0
+        try:
+            for chunk in self._objects.read(pointer, name):
+                found.update(chunk)
+                count += len(chunk)
+        except NotFound as error:
+            raise Unavailable(f"{name} is not there although it was stored: run it again later") from error
+        require_same(name, pointer.size, pointer.sha256, count, found.hexdigest())
+
+
+def _described(data: bytes) -> tuple[int, str]:
+    """Size and SHA-256 of what a file of a commit stands for."""
+    pointer = Pointer.from_bytes(data)
+    return (len(data), digest(data)) if pointer is None else (pointer.size, pointer.sha256)
