@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from domain.registry.errors import InvalidInput
-from veritasvault.settings import Settings, is_url, project_root
+from veritasvault.registry_address import GitAddress, OciAddress
+from veritasvault.settings import MlflowAddress, Settings, is_url, project_root
 
 if TYPE_CHECKING:
     from domain.registry.audit import Audit
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
         TrainerPort,
     )
     from domain.risk.workspace import Workspace
+    from veritasvault.adapters.mlflow_projector import MlflowProjector
+    from veritasvault.adapters.mlflow_registry import MlflowModelRegistry
     from veritasvault.adapters.opa_policy import OpaPolicy
     from veritasvault.adapters.rego_policy import RegoPolicy
     from veritasvault.settings import TransitAddress
@@ -82,9 +85,43 @@ class Application:
                 endpoint_url=self.settings.s3_endpoint,
                 aws_connection=self.settings.aws_connection,
             )
+        if parts.scheme.startswith("mlflow+"):
+            return self.mlflow_registry
+        if parts.scheme == "oci":
+            from veritasvault.adapters.oci_registry import OciModelRegistry
+
+            address = OciAddress.parse(self.settings.registry)
+            return OciModelRegistry(address.host, address.repository, insecure=address.insecure)
+        if parts.scheme.startswith("git+"):
+            from veritasvault.adapters.git_lfs_registry import GitLfsModelRegistry
+
+            url = GitAddress.parse(self.settings.registry).url
+            return GitLfsModelRegistry(url, self.settings.home / "git")
         from veritasvault.adapters.filesystem_registry import FilesystemModelRegistry
 
         return FilesystemModelRegistry(Path(unquote(parts.path)))
+
+    @cached_property
+    def mlflow_registry(self) -> MlflowModelRegistry:
+        """The models that MLflow keeps: the registry itself, or copies on the tracking server."""
+        from veritasvault.adapters.mlflow_registry import EXPERIMENT, MlflowModelRegistry
+
+        if not self.settings.registry.startswith("mlflow+"):
+            return MlflowModelRegistry(self.settings.tracking)
+        address = MlflowAddress.parse(self.settings.registry)
+        return MlflowModelRegistry(address.tracking_uri, address.experiment or EXPERIMENT)
+
+    @cached_property
+    def mlflow_projector(self) -> MlflowProjector:
+        from veritasvault.adapters.mlflow_projector import MlflowProjector, lifecycle_aliases
+
+        return MlflowProjector(
+            self.mlflow_registry,
+            self.ledger,
+            self.registry,
+            aliases=lifecycle_aliases(self.ledger),
+            staging=self.staging,
+        )
 
     @cached_property
     def ledger(self) -> Ledger:

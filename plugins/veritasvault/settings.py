@@ -6,9 +6,10 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from domain.registry.errors import InvalidInput
+from veritasvault.registry_address import GitAddress, OciAddress
 
 PREFIX = "VERITAS_"
 LOCAL = "local"
@@ -61,12 +62,50 @@ class TransitAddress:
 
 
 @dataclass(frozen=True, slots=True)
+class MlflowAddress:
+    """Where MLflow keeps models.
+
+    Attributes:
+        tracking_uri: of the server, or of the embedded store's SQLite file.
+        experiment: whose runs the models are; None takes the usual one.
+    """
+
+    tracking_uri: str
+    experiment: str | None
+
+    @classmethod
+    def parse(cls, value: str) -> MlflowAddress:
+        """Read `mlflow+http(s)://HOST[:PORT][/PREFIX]/EXPERIMENT` or `mlflow+sqlite:////PATH`.
+
+        Raises:
+            InvalidInput: it is neither, or has a password in it.
+        """
+        uri = value.removeprefix("mlflow+")
+        parts = urlsplit(uri)
+        if parts.scheme == "sqlite" and parts.path.startswith("//"):
+            return cls(uri, None)
+        if parts.username is not None or parts.password is not None:
+            raise InvalidInput(
+                "VERITAS_REGISTRY",
+                f"{parts.scheme}://...@{parts.hostname}",
+                "give user and password as MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
+            )
+        server, _, experiment = uri.rpartition("/")
+        if parts.scheme in ("http", "https") and parts.hostname and experiment and parts.path.strip("/"):
+            return cls(server, unquote(experiment))
+        raise InvalidInput(
+            "VERITAS_REGISTRY", value, "give mlflow+http://host:port/experiment or mlflow+sqlite:////path"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Where everything is kept, and which servers to use instead of the embedded parts.
 
     Attributes:
         home: directory of all embedded state.
-        registry: `file:///directory` or `s3://bucket[/prefix]`.
+        registry: `file:///directory`, `s3://bucket[/prefix]`, `mlflow+http(s)://host[:port]/experiment` or
+            `mlflow+sqlite:////path/mlflow.db`.
         ledger: a SQLAlchemy URL, SQLite or PostgreSQL.
         signer: `local`, or where Vault keeps the signing keys, see `TransitAddress`.
         snapshots_remote: DVC remote (directory or s3:// URL); None keeps snapshots in `home` only.
@@ -179,7 +218,20 @@ def _registry(value: str) -> str:
         return value
     if parts.scheme == "file" and parts.path:
         return value
-    raise InvalidInput("VERITAS_REGISTRY", value, "give file:///directory or s3://bucket/prefix")
+    if parts.scheme.startswith("mlflow+"):
+        MlflowAddress.parse(value)
+        return value
+    if parts.scheme == "oci":
+        OciAddress.parse(value)
+        return value
+    if parts.scheme.startswith("git+"):
+        GitAddress.parse(value)
+        return value
+    raise InvalidInput(
+        "VERITAS_REGISTRY",
+        value,
+        "give file:///directory, s3://bucket/prefix, mlflow+URL, oci://host/repository or git+URL",
+    )
 
 
 def _signer(value: str) -> str:

@@ -36,7 +36,8 @@ _PATIENCE = 3600.0
 
 _REFUSED = re.compile(
     r"Authentication failed|could not read (Username|Password)|terminal prompts disabled"
-    r"|Permission denied|insufficient permission|[Aa]uthorization error|Authentication required|returned error: 40[13]|publickey"
+    r"|Permission denied|insufficient permission|[Aa]uthorization error|Authentication required"
+    r"|returned error: 40[13]|publickey"
 )
 _NOWHERE = re.compile(
     r"does not appear to be a git repository|not a git repository|[Rr]epository .*(not found|does not exist)"

@@ -78,10 +78,44 @@ def registry(application: Application) -> Check:
             )
         next(iter(application.registry.list()), None)
         return Check("registry", "ok", f"{place}: reachable, it can be listed")
+    if parts.scheme.startswith("mlflow+"):
+        return _mlflow_registry(application)
+    if parts.scheme == "oci" or parts.scheme.startswith("git+"):
+        return _remote_registry(application)
     problem = unwritable(Path(unquote(parts.path)))
     if problem:
         return Check("registry", "fail", f"{place}: {problem}", "make it writable or mend VERITAS_REGISTRY")
     return Check("registry", "ok", f"{place}: writable")
+
+
+def _remote_registry(application: Application) -> Check:
+    """Whether an OCI registry or a git repository can be listed; what it is reached with has to be there."""
+    place = application.settings.registry
+    if place.startswith("oci:") and find_spec("requests") is None:
+        return Check("registry", "fail", f"{place}: requests is missing", "pip install 'veritasvault[oci]'")
+    lacking = [name for name in ("git", "git-lfs") if place.startswith("git+") and not shutil.which(name)]
+    if lacking:
+        return Check(
+            "registry", "fail", f"{place}: {' and '.join(lacking)} is missing", f"install {lacking[-1]}"
+        )
+    next(iter(application.registry.list()), None)
+    return Check("registry", "ok", f"{place}: reachable, it can be listed")
+
+
+def _mlflow_registry(application: Application) -> Check:
+    """Whether models in MLflow can be listed, and how far MLflow's own registry follows the ledger."""
+    server = application.mlflow_registry.server
+    if find_spec("mlflow") is None:
+        return Check(
+            "registry", "fail", f"{server.uri}: mlflow is missing", "pip install 'veritasvault[tracking]'"
+        )
+    if server.embedded is not None and (problem := unwritable(server.embedded.parent)):
+        return Check(
+            "registry", "fail", f"{server.uri}: {problem}", "make it writable or mend VERITAS_REGISTRY"
+        )
+    stored = sum(1 for _ in application.registry.list())
+    experiment = application.mlflow_registry.experiment
+    return Check("registry", "ok", f"{server.uri}, experiment {experiment}: reachable, {stored} models")
 
 
 def ledger(application: Application) -> Check:

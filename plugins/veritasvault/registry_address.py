@@ -1,0 +1,90 @@
+"""Addresses of registries on other machines, as VERITAS_REGISTRY names them; they hold no password."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import SplitResult, parse_qsl, urlsplit
+
+from domain.registry.errors import InvalidInput
+
+SETTING = "VERITAS_REGISTRY"
+_OCI_FORM = "oci://host[:port]/repository[?insecure=1], the repository in lower case"
+_GIT_FORM = "git+https://host/path, git+ssh://user@host/path or git+file:///path"
+# A repository's name, OCI distribution specification 1.1, "Pulling manifests".
+_REPOSITORY = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*")
+
+
+@dataclass(frozen=True, slots=True)
+class OciAddress:
+    """A repository of an OCI registry.
+
+    Attributes:
+        host: with the port, if the address has one.
+        insecure: HTTP without TLS.
+    """
+
+    host: str
+    repository: str
+    insecure: bool
+
+    @classmethod
+    def parse(cls, value: str) -> OciAddress:
+        """Read `oci://host[:port]/repository[?insecure=1]`.
+
+        Raises:
+            InvalidInput: naming the setting and the form.
+        """
+        parts = _split(value, _OCI_FORM)
+        options = parse_qsl(parts.query, keep_blank_values=True)
+        repository = parts.path.strip("/")
+        usable = parts.hostname and _REPOSITORY.fullmatch(repository) and not parts.fragment
+        if not usable or options not in ([], [("insecure", "1")], [("insecure", "0")]):
+            raise InvalidInput(SETTING, value, f"give {_OCI_FORM}")
+        if parts.username is not None:
+            raise _with_login(parts, "log in with docker login instead")
+        return cls(parts.netloc, repository, options == [("insecure", "1")])
+
+
+@dataclass(frozen=True, slots=True)
+class GitAddress:
+    """A git repository.
+
+    Attributes:
+        url: as git takes it.
+    """
+
+    url: str
+
+    @classmethod
+    def parse(cls, value: str) -> GitAddress:
+        """Read `git+` before a URL of the schemes https, ssh, or file.
+
+        Raises:
+            InvalidInput: naming the setting and the form.
+        """
+        parts = _split(value, _GIT_FORM)
+        scheme = parts.scheme.removeprefix("git+")
+        secret = parts.password is not None or (scheme == "https" and parts.username is not None)
+        if secret:
+            raise _with_login(parts, "let a credential helper of git hold them instead")
+        host = bool(parts.hostname) if scheme in ("https", "ssh") else not parts.netloc
+        usable = scheme in ("https", "ssh", "file") and host and len(parts.path) > 1
+        if not usable or parts.query or parts.fragment:
+            raise InvalidInput(SETTING, value, f"give {_GIT_FORM}")
+        return cls(value.removeprefix("git+"))
+
+
+def _split(value: str, form: str) -> SplitResult:
+    try:
+        parts = urlsplit(value)
+        if parts.port == 0:
+            raise ValueError("port 0")
+    except ValueError as error:
+        raise InvalidInput(SETTING, value.rpartition("@")[2], f"give {form}") from error
+    return parts
+
+
+def _with_login(parts: SplitResult, remedy: str) -> InvalidInput:
+    shown = parts._replace(netloc=f"***@{parts.netloc.rpartition('@')[2]}").geturl()
+    return InvalidInput(SETTING, shown, f"take user and password out, {remedy}")
