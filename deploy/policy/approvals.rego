@@ -9,7 +9,7 @@ import rego.v1
 
 officer if count(people_as("risk_officer")) > 0
 
-# Two people, whoever else has both roles.
+# Two people: somebody who has both roles fills one of them.
 validator_and_officer if {
 	some validator in people_as("model_validator")
 	some risk_officer in people_as("risk_officer")

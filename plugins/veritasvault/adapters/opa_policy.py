@@ -38,7 +38,7 @@ class OpaPolicy:
         if reason := mismatch(action, question):
             return denial(question, reason)
         try:
-            answer = self.evaluate(DECISION, question.to_json())
+            answer = self.evaluate(question.to_json())
         except Unavailable as error:
             return denial(question, str(error))
         return decision_of(answer, question)
@@ -50,16 +50,19 @@ class OpaPolicy:
             Unavailable: the server cannot be asked, or does not name its files.
         """
         try:
-            return files_of(self.evaluate(FILES, {}))
+            return files_of(self._document(FILES, {}))
         except InvalidInput as error:
             raise Unavailable(f"the policy server {self._url} does not name its files: {error}") from error
 
-    def evaluate(self, path: str, question: Json) -> Any:
-        """The value of a document for an input; None if it is undefined.
+    def evaluate(self, question: Json) -> Any:
+        """The value of the rule `decision` for an input of any form; None if it is undefined.
 
         Raises:
             Unavailable: the server cannot be reached, is late, or answers anything but a document.
         """
+        return self._document(DECISION, question)
+
+    def _document(self, path: str, question: Json) -> Any:
         body = encode({"input": question})
         try:
             status, content = self._post(f"/v1/data/{path}", body)

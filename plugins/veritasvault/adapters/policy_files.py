@@ -1,4 +1,4 @@
-"""The files of a policy: where they are, what decides, what tests it, and the digests that decisions name."""
+"""The files of a policy: what decides, what is expected of it, and the digests that decisions name."""
 
 from __future__ import annotations
 
@@ -15,34 +15,35 @@ DECISION = "veritas/lifecycle/decision"
 """The rule that answers, as a path below `data`."""
 FILES = "veritas/lifecycle/files"
 """The rule that says which files decide."""
-_TEST = "_test.rego"
+_CASES = "_cases.rego"
+_TESTS = "_test.rego"
 _LARGEST = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyFiles:
-    """Rego sources by file name: the rules that decide, and the tests of these.
+    """Rego sources by file name: the rules that decide, and the cases that say what they are expected to.
 
-    The digest is of the rules alone: whoever adds a test has not changed the policy.
+    The digest is of the rules alone: whoever adds a case has not changed the policy.
     """
 
     rules: Mapping[str, str]
-    tests: Mapping[str, str]
+    cases: Mapping[str, str]
 
     @classmethod
     def read(cls, directory: Path) -> PolicyFiles:
-        """Read every `*.rego` of a directory; those named `*_test.rego` are tests.
+        """Read every `*.rego` of a directory; `*_cases.rego` are cases, `*_test.rego` are for `opa test`.
 
         Raises:
             InvalidInput: there is no such directory, no rule in it, or a file that cannot be read.
         """
         found = {path.name: _text(path) for path in sorted(_listed(directory))}
-        rules = {name: text for name, text in found.items() if not name.endswith(_TEST)}
+        rules = {name: text for name, text in found.items() if not name.endswith((_CASES, _TESTS))}
         if not rules:
             raise InvalidInput(
                 "policy", str(directory), "name a directory with the *.rego files of the policy"
             )
-        return cls(rules, {name: text for name, text in found.items() if name.endswith(_TEST)})
+        return cls(rules, {name: text for name, text in found.items() if name.endswith(_CASES)})
 
     @property
     def digests(self) -> dict[str, Digest]:

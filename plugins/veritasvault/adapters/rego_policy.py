@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-from domain.registry.canonical import Digest
+from domain.registry.canonical import Digest, Json
 from domain.registry.errors import DomainException
 from domain.registry.policy import Decision, PolicyAction, PolicyInput
 from veritasvault.adapters.policy_answer import decision_of, denial, mismatch
@@ -31,10 +32,19 @@ class RegoPolicy:
         except DomainException as error:
             return denial(question, str(error))
         try:
-            answer = self._engine.evaluate(DECISION, question.to_json())
+            answer = self.evaluate(question.to_json())
         except DomainException as error:
             return denial(question, str(error), policy=policy)
         return decision_of(answer, question, policy)
+
+    def evaluate(self, question: Json) -> Any:
+        """The value of the rule `decision` for an input of any form; None if it is undefined.
+
+        Raises:
+            InvalidInput: the directory cannot be read, or a file has an error.
+            Unavailable: regopy is not installed.
+        """
+        return self._engine.evaluate(DECISION, question)
 
     def files(self) -> dict[str, Digest]:
         """Name and SHA-256 of each file that decides.
