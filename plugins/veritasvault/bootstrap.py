@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 
 from domain.registry.errors import InvalidInput
 from veritasvault.registry_address import GitAddress, OciAddress
-from veritasvault.settings import MlflowAddress, Settings, is_url, project_root
+from veritasvault.settings import Settings, is_url, project_root
 
 if TYPE_CHECKING:
     from domain.registry.audit import Audit
@@ -105,6 +105,7 @@ class Application:
     def mlflow_registry(self) -> MlflowModelRegistry:
         """The models that MLflow keeps: the registry itself, or copies on the tracking server."""
         from veritasvault.adapters.mlflow_registry import EXPERIMENT, MlflowModelRegistry
+        from veritasvault.registry_address import MlflowAddress
 
         if not self.settings.registry.startswith("mlflow+"):
             return MlflowModelRegistry(self.settings.tracking)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from urllib.parse import SplitResult, parse_qsl, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from domain.registry.errors import InvalidInput
 
 SETTING = "VERITAS_REGISTRY"
 _OCI_FORM = "oci://host[:port]/repository[?insecure=1], the repository in lower case"
 _GIT_FORM = "git+https://host/path, git+ssh://user@host/path or git+file:///path"
+_MLFLOW_FORM = "mlflow+http(s)://host[:port]/experiment or mlflow+sqlite:////path/mlflow.db"
 # A repository's name, OCI distribution specification 1.1, "Pulling manifests".
 _REPOSITORY = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*")
 
@@ -73,6 +74,38 @@ class GitAddress:
         if not usable or parts.query or parts.fragment:
             raise InvalidInput(SETTING, value, f"give {_GIT_FORM}")
         return cls(value.removeprefix("git+"))
+
+
+@dataclass(frozen=True, slots=True)
+class MlflowAddress:
+    """An experiment of MLflow.
+
+    Attributes:
+        tracking_uri: of the server, or of the embedded store's SQLite file.
+        experiment: whose runs the models are; None takes the usual one.
+    """
+
+    tracking_uri: str
+    experiment: str | None
+
+    @classmethod
+    def parse(cls, value: str) -> MlflowAddress:
+        """Read `mlflow+http(s)://host[:port][/prefix]/experiment` or `mlflow+sqlite:////path`.
+
+        Raises:
+            InvalidInput: naming the setting and the form.
+        """
+        uri = value.removeprefix("mlflow+")
+        parts = _split(uri, _MLFLOW_FORM)
+        if parts.scheme == "sqlite" and parts.path.startswith("//"):
+            return cls(uri, None)
+        server, _, experiment = uri.rpartition("/")
+        usable = parts.scheme in ("http", "https") and parts.hostname and experiment and parts.path.strip("/")
+        if not usable or parts.query or parts.fragment:
+            raise InvalidInput(SETTING, value, f"give {_MLFLOW_FORM}")
+        if parts.username is not None:
+            raise _with_login(parts, "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD instead")
+        return cls(server, unquote(experiment))
 
 
 def _split(value: str, form: str) -> SplitResult:

@@ -6,10 +6,10 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from domain.registry.errors import InvalidInput
-from veritasvault.registry_address import GitAddress, OciAddress
+from veritasvault.registry_address import GitAddress, MlflowAddress, OciAddress
 
 PREFIX = "VERITAS_"
 LOCAL = "local"
@@ -59,43 +59,6 @@ class TransitAddress:
             )
         url = f"{_TRANSPORTS[parts.scheme]}://{parts.netloc}"
         return cls(url, mount, names["checkpoint"][0], names["artifact"][0])
-
-
-@dataclass(frozen=True, slots=True)
-class MlflowAddress:
-    """Where MLflow keeps models.
-
-    Attributes:
-        tracking_uri: of the server, or of the embedded store's SQLite file.
-        experiment: whose runs the models are; None takes the usual one.
-    """
-
-    tracking_uri: str
-    experiment: str | None
-
-    @classmethod
-    def parse(cls, value: str) -> MlflowAddress:
-        """Read `mlflow+http(s)://HOST[:PORT][/PREFIX]/EXPERIMENT` or `mlflow+sqlite:////PATH`.
-
-        Raises:
-            InvalidInput: it is neither, or has a password in it.
-        """
-        uri = value.removeprefix("mlflow+")
-        parts = urlsplit(uri)
-        if parts.scheme == "sqlite" and parts.path.startswith("//"):
-            return cls(uri, None)
-        if parts.username is not None or parts.password is not None:
-            raise InvalidInput(
-                "VERITAS_REGISTRY",
-                f"{parts.scheme}://...@{parts.hostname}",
-                "give user and password as MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
-            )
-        server, _, experiment = uri.rpartition("/")
-        if parts.scheme in ("http", "https") and parts.hostname and experiment and parts.path.strip("/"):
-            return cls(server, unquote(experiment))
-        raise InvalidInput(
-            "VERITAS_REGISTRY", value, "give mlflow+http://host:port/experiment or mlflow+sqlite:////path"
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import re
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -27,13 +28,13 @@ def flavor_files(
     MLmodel is YAML (https://mlflow.org/docs/latest/ml/model/#storage-format), of which JSON is a part.
 
     Args:
-        pins: versions of `PACKAGES`; None takes those that are installed.
+        pins: versions of `PACKAGES` and of 'python'; None takes those that are installed.
     """
     models = [file.path for file in artifact.files if file.path.endswith(".onnx")]
     # MLflow's wrapper looks for MLmodel in the directory of the ONNX file.
     if len(models) != 1 or "/" in models[0]:
         return {}
-    pins = pins or {name: version(name) for name in PACKAGES}
+    pins = pins or {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
     model = {
         "flavors": {
             "onnx": {
@@ -45,6 +46,7 @@ def flavor_files(
                 "data": stored_name(models[0]),
                 "env": {"virtualenv": "python_env.yaml"},
                 "loader_module": "mlflow.onnx",
+                "python_version": pins["python"],
             },
         },
         "metadata": {"veritas.model_id": model_id},
@@ -52,14 +54,23 @@ def flavor_files(
     }
     return {
         "MLmodel": json.dumps(model, indent=2).encode() + b"\n",
-        "python_env.yaml": json.dumps({"dependencies": [f"-r {REQUIREMENTS}"]}).encode() + b"\n",
-        REQUIREMENTS: "".join(f"{name}=={pins[name]}\n" for name in PACKAGES).encode(),
+        "python_env.yaml": json.dumps(
+            {"dependencies": [f"-r {REQUIREMENTS}"], "python": pins["python"]}, indent=2
+        ).encode()
+        + b"\n",
+        REQUIREMENTS: _requirements(pins),
     }
 
 
 def pins_of(requirements: bytes) -> dict[str, str] | None:
     """The versions that a requirements file of `flavor_files` names; None if it is none of those."""
     lines = requirements.decode(errors="replace").splitlines()
-    pins = {match[1]: match[2] for line in lines if (match := _PIN.fullmatch(line))}
-    expected = "".join(f"{name}=={pins.get(name)}\n" for name in PACKAGES).encode()
-    return pins if requirements == expected else None
+    pins = {match[1]: match[2] for line in lines if (match := _PIN.fullmatch(line.removeprefix("# ")))}
+    if pins.keys() != {"python", *PACKAGES} or requirements != _requirements(pins):
+        return None
+    return pins
+
+
+def _requirements(pins: Mapping[str, str]) -> bytes:
+    lines = [f"# python=={pins['python']}", *(f"{name}=={pins[name]}" for name in PACKAGES)]
+    return "".join(f"{line}\n" for line in lines).encode()

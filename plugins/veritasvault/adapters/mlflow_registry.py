@@ -143,6 +143,12 @@ class MlflowModelRegistry:
             mended = [_Kept(model_id, self._artifacts(run)).mend_flavor(artifact) for run in runs]
         return any(mended)
 
+    def make_experiment(self, client: MlflowClient) -> str:
+        """The id of the experiment, which is made if it is not there."""
+        embedded = self.server.embedded
+        artifacts = None if embedded is None else embedded.parent / "mlflow-artifacts" / self.experiment
+        return self.server.experiment(client, self.experiment, artifacts)
+
     def _read(self, model_id: ModelId, name: str) -> Iterator[bytes]:
         with self._reading() as client:
             runs = [] if client is None else self._runs(client, model_id)
@@ -167,10 +173,7 @@ class MlflowModelRegistry:
         if found:
             return found[0]
         tags = {MODEL_ID_TAG: model_id} if name is None else {MODEL_ID_TAG: model_id, NAME_TAG: name}
-        artifacts = None
-        if self.server.embedded is not None:
-            artifacts = self.server.embedded.parent / "mlflow-artifacts" / self.experiment
-        experiment = self.server.experiment(client, self.experiment, artifacts)
+        experiment = self.make_experiment(client)
         run = client.create_run(experiment, tags=tags, run_name=f"{name or 'model'} {model_id[:12]}")
         return (self._runs(client, model_id) or [run])[0]
 
@@ -262,6 +265,8 @@ class _Kept:
         require_same(shown, size, sha256, count, found.hexdigest())
 
     def mend_flavor(self, artifact: Artifact) -> bool:
+        if not flavor_files(self.model_id, artifact):
+            return False
         stored = self.artifacts.sizes(_ARTIFACT)
         requirements = self._content(REQUIREMENTS, stored)
         wanted = flavor_files(self.model_id, artifact, pins_of(requirements))

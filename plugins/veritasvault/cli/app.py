@@ -10,6 +10,7 @@ from veritasvault.cli.card import card
 from veritasvault.cli.doctor import doctor
 from veritasvault.cli.failures import run
 from veritasvault.cli.ledger import ledger
+from veritasvault.cli.mlflow_sync import mlflow
 from veritasvault.cli.models import models
 from veritasvault.cli.options import CONTEXT
 from veritasvault.cli.register import register
@@ -50,7 +51,7 @@ def veritas() -> None:
 
 
 models.add_command(card)
-for command in (models, verify, register, ledger, doctor):
+for command in (models, verify, register, ledger, mlflow, doctor):
     veritas.add_command(command)
 
 
