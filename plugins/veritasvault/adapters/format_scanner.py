@@ -12,6 +12,7 @@ from domain.registry.ports import Finding
 from domain.registry.staging import unavailable
 from veritasvault.adapters.formats import (
     external_data,
+    file_names,
     numpy_format,
     onnx_format,
     parquet_format,
@@ -87,6 +88,7 @@ class _Scan:
             self.findings.append(Finding(file.path, reason, "write it again with the library of its format"))
 
     def check(self, content: IO[bytes], file: ArtifactFile) -> None:
+        file_names.refuse_name(file.path)
         name, suffix = PurePosixPath(file.path).name, _suffix(file)
         if name in (saved_model_format.FINGERPRINT, tensor_bundle.INDEX):
             self.require_graph(file)
@@ -94,6 +96,8 @@ class _Scan:
             self.claim(file, onnx_format.check(content, file.size, file.path))
         elif name == tensor_bundle.INDEX:
             self.claim(file, tensor_bundle.check(content, file.size, file.path))
+        elif file_names.REQUIREMENTS.fullmatch(name):
+            text_format.check_requirements(content, file.size)
         elif parser := _SAVED_MODEL.get(name) or _PARSERS.get(suffix):
             parser(content, file.size)
         else:
@@ -115,8 +119,11 @@ class _Scan:
             raise Refused("no saved_model.pb of the artifact has it as a part", "remove it, or add its model")
 
     def check_external(self, content: IO[bytes], file: ArtifactFile) -> None:
+        file_names.refuse_name(file.path)
         spans = self.spans.get(file.path)
         if spans is None:
+            if any(_is_model(finding.path) for finding in self.findings):
+                return  # the refused model may be the one that has it
             raise Refused("no model of the artifact refers to it", "remove it, or add its model")
         external_data.check(content, file.size, spans)
         refuse_polyglot(content, file.size)
@@ -129,6 +136,11 @@ class _Scan:
 
 def _suffix(file: ArtifactFile) -> str:
     return PurePosixPath(file.path).suffix.lower()
+
+
+def _is_model(path: str) -> bool:
+    """Whether a file says where tensors lie in others."""
+    return path.endswith((_ONNX, tensor_bundle.INDEX))
 
 
 def _is_external(file: ArtifactFile) -> bool:

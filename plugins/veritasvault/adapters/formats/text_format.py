@@ -1,4 +1,4 @@
-"""Plain texts: JSON, TOML, and UTF-8 without control characters."""
+"""Plain texts: JSON, TOML, and UTF-8 without control characters; no scripts, no pickles of text."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import re
 from typing import IO
 
 from veritasvault.adapters.formats.base import CHUNK, Refused, strict_json
+from veritasvault.adapters.formats.json_dialects import refuse_dialects
+from veritasvault.adapters.formats.polyglot import refuse_pickles_in_text
 
 _LARGEST_DOCUMENT = 16 << 20
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f]")
@@ -14,7 +16,8 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f]")
 
 def check_json(file: IO[bytes], size: int) -> None:
     """Refuse anything but one strict JSON document of at most 16 MiB."""
-    strict_json(_document(file, size), "it", "write it again as UTF-8 JSON without NaN and repeated names")
+    remedy = "write it again as UTF-8 JSON without NaN and repeated names"
+    refuse_dialects(strict_json(_document(file, size), "it", remedy))
 
 
 def check_toml(file: IO[bytes], size: int) -> None:
@@ -26,10 +29,15 @@ def check_toml(file: IO[bytes], size: int) -> None:
         tomllib.loads(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise Refused(f"it is not TOML ({error})", "write it again as UTF-8 TOML") from error
+    _refuse_script(data)
+    refuse_pickles_in_text(file, size)
 
 
 def check_text(file: IO[bytes], size: int) -> None:
-    """Refuse bytes that are not UTF-8, and control characters other than tab, line and page ends."""
+    """Refuse bytes that are not UTF-8, and control characters other than tab, line and page ends.
+
+    Refuses scripts too, which begin with `#!`, and pickles of printable characters, wherever they begin.
+    """
     remedy = "write it again as plain UTF-8 text"
     decoder = codecs.getincrementaldecoder("utf-8")("strict")
     read = 0
@@ -41,9 +49,38 @@ def check_text(file: IO[bytes], size: int) -> None:
             raise Refused(f"it is not UTF-8 text (within the mebibyte from byte {read})", remedy) from error
         if found := _CONTROL.search(text):
             raise Refused(f"it holds the control character {found.group()!r}", remedy)
+        if not read:
+            _refuse_script(chunk)
         if not chunk:
-            return
+            break
         read += len(chunk)
+    refuse_pickles_in_text(file, size)
+
+
+_REQUIREMENT = re.compile(
+    r"[A-Za-z0-9][A-Za-z0-9._-]*\s*(\[[A-Za-z0-9._,\s-]*\])?\s*([<>=!~][=<>!~0-9A-Za-z.*+,\s-]*)?(;[^@]*)?"
+    r"(\s--hash=[a-z0-9]+:[0-9a-f]+)*"
+)
+
+
+def check_requirements(file: IO[bytes], size: int) -> None:
+    """Refuse a list of requirements that names anything but packages and their versions.
+
+    pip runs the build scripts of whatever path or address such a list names, and obeys its options.
+    """
+    check_text(file, size)
+    file.seek(0)
+    for line in file.read().decode("utf-8").replace("\\\n", " ").splitlines():
+        entry = line.partition("#")[0].strip()
+        if entry and not _REQUIREMENT.fullmatch(entry):
+            raise Refused(
+                f"pip reads it, and {entry[:80]!r} is no package with a version", "name packages only"
+            )
+
+
+def _refuse_script(start: bytes) -> None:
+    if start.startswith(b"#!"):
+        raise Refused("it begins as a script", "leave out the line with #!")
 
 
 def _document(file: IO[bytes], size: int) -> bytes:
