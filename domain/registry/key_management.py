@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from domain.registry.canonical import Digest
-from domain.registry.errors import InvalidInput, NotFound
+from domain.registry.errors import InvalidInput, NotFound, SigningKeyRevoked
 from domain.registry.events import DomainEvent, KeyRevokedEvent, KeyRole, Provenance
-from domain.registry.key_ring import KeyRing
+from domain.registry.key_ring import KeyRing, KnownKey
 from domain.registry.ledger import Ledger, LedgerView
 from domain.registry.ports import Clock, PublicKey, SignerPort
 from domain.registry.public_keys import fingerprint
@@ -58,28 +59,23 @@ class KeyManagement:
     def list(self) -> tuple[KeyStatus, ...]:
         """Keys that the ledger knows in the order of their introduction, then others that signers have.
 
+        A signer that has not signed for this ledger is not asked, because asking could make its key.
+
         Raises:
             IntegrityError: an event about keys was changed.
             Unavailable: ledger or signers cannot be read now.
         """
         ring = KeyRing.of(self._ledger.view())
-        held = [(role, key) for role, signer in self._signers.items() for key in signer.public_keys()]
-        current = {fingerprint(signer.public_keys()[0]) for signer in self._signers.values()}
-        known = [
-            KeyStatus(
-                each.role,
-                each.key,
-                each.fingerprint,
-                each.fingerprint in current,
-                each.introduced,
-                each.revoked,
-                None if each.revocation is None else each.revocation.reason,
-            )
-            for each in ring.keys.values()
-        ]
+        roles: set[KeyRole] = {known.role for known in ring.keys.values()}
+        if self._ledger.port.last_checkpoint() is not None:
+            roles.add("checkpoint")
+        held = {role: signer.public_keys() for role, signer in self._signers.items() if role in roles}
+        current = {fingerprint(keys[0]) for keys in held.values()}
+        known = [_status(each, each.fingerprint in current) for each in ring.keys.values()]
         unknown = [
             KeyStatus(role, key, fingerprint(key), fingerprint(key) in current, None, None, None)
-            for role, key in held
+            for role, keys in held.items()
+            for key in keys
             if fingerprint(key) not in ring.keys
         ]
         return (*known, *unknown)
@@ -99,13 +95,13 @@ class KeyManagement:
 
         def announce(new: PublicKey) -> None:
             self._ledger.commit(lambda view: self._introductions(view, ((role, old), (role, new))))
-            revoked = {each.fingerprint for each in self.list() if each.revoked is not None}
-            if fingerprint(self._ledger.signer.public_keys()[0]) not in revoked:
+            # A revoked key vouches for nothing; then the new one signs first.
+            with contextlib.suppress(SigningKeyRevoked):
                 self._ledger.checkpoint()
 
         new = signer.rotate(announce)
         self._ledger.checkpoint()
-        return self._status(fingerprint(new))
+        return self._named(fingerprint(new))
 
     def revoke(self, key_id: str, reason: str) -> KeyStatus:
         """Refuse what a key signs from here on. Revoking it again changes nothing.
@@ -130,7 +126,7 @@ class KeyManagement:
         at = self._clock.now()
         self._ledger.commit(lambda view: self._revocation(view, found, reason, at))
         self._ledger.checkpoint()
-        return self._status(found.fingerprint)
+        return self._named(found.fingerprint)
 
     def _introductions(
         self, view: LedgerView, keys: Sequence[tuple[KeyRole, PublicKey]]
@@ -151,9 +147,6 @@ class KeyManagement:
             KeyRevokedEvent(sequence, found.fingerprint, reason, self._provenance, at),
         )
 
-    def _status(self, named: Digest) -> KeyStatus:
-        return next(each for each in self.list() if each.fingerprint == named)
-
     def _named(self, key_id: str) -> KeyStatus:
         if len(key_id) < _SHORTEST:
             raise InvalidInput("KEYID", key_id, f"give at least {_SHORTEST} characters of the fingerprint")
@@ -163,3 +156,10 @@ class KeyManagement:
         if len(found) > 1:
             raise InvalidInput("KEYID", key_id, "several keys begin so, give the whole fingerprint")
         return found[0]
+
+
+def _status(known: KnownKey, current: bool) -> KeyStatus:
+    reason = None if known.revocation is None else known.revocation.reason
+    return KeyStatus(
+        known.role, known.key, known.fingerprint, current, known.introduced, known.revoked, reason
+    )

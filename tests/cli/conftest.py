@@ -12,7 +12,7 @@ from tests.cli.console import Console, register_forecast, vendor_model
 
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`home` with forecast@1 (entry 0), a refusal (1) and vendor_vol@1 (2); its inputs in `work`."""
+    """`home` with keys (entries 0, 1), forecast@1 (2), a refusal (3), vendor_vol@1 (4); inputs in `work`."""
     root = tmp_path_factory.mktemp("prepared")
     work = root / "work"
     work.mkdir()

@@ -202,4 +202,4 @@ def test_a_registry_that_became_read_only_is_still_read_and_verified(console: Co
 def _nothing_was_stored(console: Console) -> None:
     assert len(list((console.home / "registry" / "models").iterdir())) == 2
     assert not list((console.home / "registry" / ".staging").glob("*"))
-    assert console.application().ledger.port.size() == 3
+    assert console.application().ledger.port.size() == 5

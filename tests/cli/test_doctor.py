@@ -30,7 +30,7 @@ def test_a_home_that_is_well_is_healthy(console: Console) -> None:
     assert answer["healthy"]
     assert [check["name"] for check in answer["checks"]] == ALL
     assert all(set(check) == {"name", "status", "detail", "remedy"} for check in answer["checks"])
-    assert "size 3, 0 not signed" in next(c["detail"] for c in answer["checks"] if c["name"] == "ledger")
+    assert "size 5, 0 not signed" in next(c["detail"] for c in answer["checks"] if c["name"] == "ledger")
 
 
 def test_looking_at_an_empty_home_makes_nothing(empty: Console) -> None:

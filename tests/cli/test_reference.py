@@ -91,6 +91,7 @@ def test_the_keys_of_json_documents_are_those_of_the_page(console: Console) -> N
             set(keys["ledger show"]) - {"index", "leaf_hash", "kind", "at", "event"},
         ),
         "ledger checkpoint": (("ledger", "checkpoint"), set(keys["ledger checkpoint"])),
+        "keys list": (("keys", "list"), {"keys"}),
         "doctor": (("doctor",), {"healthy", "checks"}),
     }
     for name, (arguments, expected) in answers.items():

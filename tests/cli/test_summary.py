@@ -24,7 +24,7 @@ def test_it_shows_the_version_its_gates_its_proof_and_its_places(console: Consol
     row = console.application().catalog.resolve("forecast@1")
     places = console.home / "reports" / "forecast@1"
     for expected in (
-        "forecast@1 registered\n", row.model_id, row.artifact_digest, "ledger index:    0",
+        "forecast@1 registered\n", row.model_id, row.artifact_digest, "ledger index:    2",
         "verification:    verified", "ewma 0.586, limit 0.5743, qlike 0.544", str(places),
         "calibration.svg", "/reports/index.html",
     ):  # fmt: skip
@@ -59,19 +59,20 @@ def test_a_model_trained_elsewhere_has_no_metrics_and_no_plots(console: Console)
     summary = registered_summary(console.application(), "vendor_vol@1", "registered")
     stream = io.StringIO()
     print_summary(summary, Printer(stream))
-    assert summary.attachments == ()
+    assert [path.name for path in summary.attachments] == ["model.sig"]
     assert "metrics" not in stream.getvalue()
 
 
 def test_attachments_are_exported_as_registered_and_again_over_what_is_there(console: Console) -> None:
     application = console.application()
     places = export_attachments(application, "forecast@1")
-    assert [place.name for place in places] == ["calibration.svg", "evidence.json"]
+    names = ["calibration.svg", "evidence.json", "model.sig"]
+    assert [place.name for place in places] == names
     content = places[0].read_bytes()
     places[0].write_bytes(b"changed by somebody")
     assert export_attachments(application, "forecast@1") == places
     assert places[0].read_bytes() == content == b"<svg xmlns='http://www.w3.org/2000/svg'/>"
-    assert sorted(place.name for place in places[0].parent.iterdir()) == ["calibration.svg", "evidence.json"]
+    assert sorted(place.name for place in places[0].parent.iterdir()) == names
 
 
 def test_a_changed_attachment_is_not_exported(console: Console) -> None:

@@ -21,7 +21,7 @@ def test_a_changed_file_is_named_with_its_model(console: Console) -> None:
             f"file config.json of vendor_vol@1 ({model_id})"
         ]
     answer = console.run("verify", "--all", code=1)
-    assert "NOT VERIFIED everything: 1 problem in 2 versions, 3 ledger entries" in answer.out
+    assert "NOT VERIFIED everything: 1 problem in 2 versions, 5 ledger entries" in answer.out
     assert f"problem file config.json of vendor_vol@1 ({model_id}): its SHA-256" in answer.out
     console.run("verify", "forecast@1")
     assert "config.json" in console.run("models", "retrieve", "vendor_vol@1", "copy", code=1).sentence
@@ -59,14 +59,16 @@ def test_a_changed_manifest_is_not_shown(console: Console) -> None:
 def test_a_changed_ledger_entry_is_named_and_marked(console: Console) -> None:
     _execute(
         console,
-        "UPDATE entries SET data = CAST(replace(data, 'release', 'disease') AS BLOB) WHERE idx = 2",
+        "UPDATE entries SET data = CAST(replace(data, 'release', 'disease') AS BLOB) WHERE idx = 4",
     )
     found = console.run("verify", "--all", "--json", code=1).document
-    assert "ledger entry 2" in [problem["object"] for problem in found["problems"]]
+    assert "ledger entry 4" in [problem["object"] for problem in found["problems"]]
     shown = console.run("ledger", "show", code=1)
     assert "unreadable" in shown.out
     entries = console.run("ledger", "show", "--json", code=1).document["entries"]
-    assert [entry["kind"] for entry in entries] == ["ModelRegistered", "RegistrationRefused", None]
+    assert [entry["kind"] for entry in entries] == [
+        "KeyIntroduced", "KeyIntroduced", "ModelRegistered", "RegistrationRefused", None
+    ]  # fmt: skip
 
 
 def test_a_version_that_was_pointed_at_another_model_is_not_retrieved(console: Console) -> None:
@@ -75,7 +77,7 @@ def test_a_version_that_was_pointed_at_another_model_is_not_retrieved(console: C
     console.run("verify", "--all", code=1)
     console.run("verify", "vendor_vol@1", code=1)
     answer = console.run("models", "retrieve", "vendor_vol@1", "copy", code=1)
-    assert "is not what ledger entry 2 says" in answer.sentence
+    assert "is not what ledger entry 4 says" in answer.sentence
     assert not (console.directory / "copy").exists()
 
 
@@ -95,7 +97,7 @@ def test_a_changed_receipt_does_not_verify(console: Console, field: str) -> None
     changed = {
         "entry": lambda text: text.replace("release 7", "release 8"),
         "proof": lambda steps: [steps[0].swapcase(), *steps[1:]],
-        "checkpoint": lambda note: note.replace("\n3\n", "\n4\n"),
+        "checkpoint": lambda note: note.replace("\n5\n", "\n4\n"),
         "index": lambda index: index - 1,
     }[field](document[field])
     assert changed != document[field]
@@ -132,9 +134,9 @@ def test_a_ledger_whose_end_was_cut_off_is_found_by_a_receipt(console: Console) 
     console.run("models", "receipt", "forecast@1", "receipt.json")
     _execute(
         console,
-        "DELETE FROM entries WHERE idx >= 2",
-        "DELETE FROM versions WHERE idx >= 2",
-        "DELETE FROM checkpoints WHERE size > 2",
+        "DELETE FROM entries WHERE idx >= 4",
+        "DELETE FROM versions WHERE idx >= 4",
+        "DELETE FROM checkpoints WHERE size > 4",
     )
     console.run("verify", "--all")
     answer = console.run("verify", "--receipt", "receipt.json", code=1)

@@ -41,8 +41,8 @@ class VaultSigner:
     The key is made by whoever runs Vault, because a token that may sign need not be able to make keys:
     `vault write transit/keys/NAME type=ecdsa-p256`. Rotating it needs `update` on `keys/NAME/rotate`.
 
-    Public halves are also written to the directory of published keys, so that signatures verify without
-    Vault, and go on verifying after it trimmed old versions, or after another signer took its place.
+    The public half of a key that signs is also written to the directory of published keys, so that signatures
+    verify without Vault, and go on verifying after it trimmed old versions or another signer took its place.
 
     Vault's ECDSA signatures are not deterministic: signing again gives other bytes, which verify as well.
     """
@@ -101,6 +101,7 @@ class VaultSigner:
             signature = decode64(encoded)
             if version != f"v{current.number}" or signature is None:
                 raise ValueError(f"it signed with {version} instead of v{current.number}")
+        self._published.add(current.key)
         return signature
 
     def public_keys(self) -> tuple[PublicKey, ...]:
@@ -136,7 +137,7 @@ class VaultSigner:
         return self._current
 
     def _versions(self) -> list[_Version]:
-        """All versions that Vault still has, oldest first; their public halves are published."""
+        """All versions that Vault still has, oldest first."""
         with self._translated("reading the key"):
             data = self._transit().read_key(self._key, mount_point=self._mount)["data"]
             if data["type"] != self._algorithm or data.get("derived"):
@@ -144,10 +145,7 @@ class VaultSigner:
                     "VERITAS_SIGNER", self._key, f"this key of Vault's is no plain {self._algorithm} key"
                 )
             found = sorted((int(number), each) for number, each in data["keys"].items())
-            versions = [_Version(number, self._public(each)) for number, each in found]
-        for version in versions:
-            self._published.add(version.key)
-        return versions
+            return [_Version(number, self._public(each)) for number, each in found]
 
     def _public(self, version: Mapping[str, Any]) -> PublicKey:
         text = version["public_key"]

@@ -9,6 +9,7 @@ import click
 from veritasvault.cli.card import card
 from veritasvault.cli.doctor import doctor
 from veritasvault.cli.failures import run
+from veritasvault.cli.keys import keys
 from veritasvault.cli.ledger import ledger
 from veritasvault.cli.mlflow_sync import mlflow
 from veritasvault.cli.models import models
@@ -51,7 +52,7 @@ def veritas() -> None:
 
 
 models.add_command(card)
-for command in (models, verify, register, ledger, mlflow, doctor):
+for command in (models, verify, register, ledger, keys, mlflow, doctor):
     veritas.add_command(command)
 
 

@@ -1,4 +1,4 @@
-"""Checks of what the registry stands on: Python, settings, storage, ledger, keys, snapshots, tracking."""
+"""Checks of what the registry stands on: Python, settings, storage, ledger, snapshots, tracking."""
 
 from __future__ import annotations
 
@@ -141,35 +141,6 @@ def ledger(application: Application) -> Check:
     if pending:
         return Check("ledger", "warn", detail, "veritas ledger checkpoint")
     return Check("ledger", "ok", detail)
-
-
-def keys(application: Application) -> Check:
-    """Whether the signing key is there, private, and the one that signed the ledger."""
-    directory = application.settings.keys
-    private = directory / "signing-key.pem"
-    file = sqlite_file(application.settings.ledger)
-    last = None if file is not None and not file.exists() else application.ledger.port.last_checkpoint()
-    if not private.exists():
-        if last is None:
-            return Check("keys", "ok", f"{directory}: no key yet, the first registration makes it")
-        lost = f"{private} is missing, and the ledger is signed already"
-        return Check("keys", "fail", lost, "restore the keys directory from a backup")
-    if private.stat().st_mode & 0o077:
-        return Check("keys", "fail", f"{private} can be read by others", f"chmod 600 {private}")
-    from domain.registry.checkpoint import open_checkpoint, vkey
-    from domain.registry.errors import NotVerified
-
-    signer = application.ledger.signer
-    known = signer.public_keys()
-    if last is not None:
-        try:
-            open_checkpoint(last.note, known, signer.verify)
-        except NotVerified as error:
-            lost = f"the last checkpoint does not verify: {error}"
-            return Check(
-                "keys", "fail", lost, f"restore {directory} from a backup, then veritas verify --all"
-            )
-    return Check("keys", "ok", f"{len(known)} in {directory}, current: {vkey(known[0])}")
 
 
 def snapshots(application: Application) -> Check:

@@ -48,7 +48,7 @@ def examine(environment: Mapping[str, str]) -> list[Check]:
     """Run all checks; one that breaks is a failed check, and the others still run."""
     from domain.registry.errors import DomainException
     from veritasvault.bootstrap import bootstrap
-    from veritasvault.cli import checks, engine_checks
+    from veritasvault.cli import checks, engine_checks, key_checks
     from veritasvault.cli.checks import Check
 
     found = [checks.python()]
@@ -61,7 +61,7 @@ def examine(environment: Mapping[str, str]) -> list[Check]:
         "home": lambda: checks.home(application),
         "registry": lambda: checks.registry(application),
         "ledger": lambda: checks.ledger(application),
-        "keys": lambda: checks.keys(application),
+        "keys": lambda: key_checks.keys(application),
         "snapshots": lambda: checks.snapshots(application),
         "tracking": lambda: checks.tracking(application),
         "dask": lambda: engine_checks.dask(application.settings.dask),

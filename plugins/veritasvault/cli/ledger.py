@@ -128,9 +128,14 @@ def _row(entry: Entry, event: DomainEvent | None) -> tuple[object, ...]:
     if event is None:
         return entry.index, None, Styled("unreadable", "bad"), "run veritas verify --all"
     document = event.to_json()
+    return entry.index, document["at"], event.KIND, _about(document)
+
+
+def _about(document: dict[str, Any]) -> str:
+    """The key, model or version that an event is about, and the gates that refused it."""
+    if "fingerprint" in document:
+        return f"key {document['fingerprint'][:16]}"
     version = document.get("version")
-    about = document["name"] if version is None else f"{document['name']}@{version}"
+    about = str(document["name"]) if version is None else f"{document['name']}@{version}"
     refused = [gate["gate"] for gate in document.get("gates", ()) if gate["outcome"] == "failed"]
-    if refused:
-        about += f": {', '.join(refused)}"
-    return entry.index, document["at"], event.KIND, about
+    return f"{about}: {', '.join(refused)}" if refused else about
