@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import socket
 import subprocess
 import sys
 import time
-import urllib.request
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +19,7 @@ from mlflow.entities import Run, ViewType
 from domain.registry.errors import InvalidInput, Unavailable
 from domain.registry.evidence import Attachment
 from domain.risk.ports import TrackedRun
+from tests.servers.mlflow_server import MlflowTestServer
 from veritasvault.adapters.mlflow_tracker import KEY_TAG, MlflowTracker
 
 ROOT = Path(__file__).parents[2]
@@ -35,59 +33,16 @@ RUN = TrackedRun(
 )
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+@pytest.fixture
+def embedded(mlflow_store: str) -> str:
+    """The URI of the embedded store that tests share, with keys apart."""
+    return mlflow_store
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of an MLflow server of our own, over SQLite, that keeps artifacts itself."""
-    home = tmp_path_factory.mktemp("mlflow")
-    url = f"http://127.0.0.1:{free_port()}"
-    command = [
-        sys.executable,
-        "-m",
-        "mlflow",
-        "server",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        url.rpartition(":")[2],
-    ]
-    command += ["--backend-store-uri", f"sqlite:///{home}/mlflow.db", "--workers", "1"]
-    command += ["--artifacts-destination", str(home / "artifacts")]
-    quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    environment = {**os.environ, **quiet}
-    with (home / "log").open("wb") as log:
-        process = subprocess.Popen(
-            command, cwd=home, env=environment, stdout=log, stderr=log, start_new_session=True
-        )
-        try:
-            _wait_until_healthy(process, url, home / "log")
-            yield url
-        finally:
-            # At once: it closes its connections slowly, and nobody reads its store again.
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-
-def _wait_until_healthy(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            with urllib.request.urlopen(f"{url}/health", timeout=1):
-                return
-        except OSError:
-            time.sleep(0.1)
-    raise AssertionError(log.read_text())
-
-
-@pytest.fixture(scope="module")
-def embedded(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The URI of one embedded store; making its tables takes seconds, so tests share it with keys apart."""
-    return f"sqlite:///{tmp_path_factory.mktemp('store')}/mlflow.db"
+@pytest.fixture
+def server(mlflow_server: MlflowTestServer) -> str:
+    """The URL of a server that keeps artifacts itself."""
+    return mlflow_server.url
 
 
 @pytest.fixture(params=["embedded", "server"])
@@ -235,16 +190,18 @@ def test_of_two_runs_made_at_the_same_time_the_earliest_stays(server: str, tmp_p
             made.append(early.info.run_id)
             return super().create_run(*args, **kwargs)
 
-    tracker._client = lambda: Overtaken(tracking_uri=server)  # type: ignore[method-assign]
+    tracker._server.client = lambda: Overtaken(tracking_uri=server)  # type: ignore[method-assign]
     assert tracker.track(run_of("race")) == made[0]
     assert [run.info.run_id for run in runs(server, "race")] == made
 
 
 def test_a_server_that_does_not_answer_is_unavailable_at_once(tmp_path: Path) -> None:
-    uri = f"http://127.0.0.1:{free_port()}"
     started = time.monotonic()
-    with pytest.raises(Unavailable, match=f"MLflow at {uri} cannot be reached") as failed:
-        MlflowTracker(uri, tmp_path).track(RUN)
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        uri = f"http://127.0.0.1:{reserved.getsockname()[1]}"
+        with pytest.raises(Unavailable, match=f"MLflow at {uri} cannot be reached") as failed:
+            MlflowTracker(uri, tmp_path).track(RUN)
     assert failed.value.retriable
     assert "\n" not in str(failed.value)
     assert time.monotonic() - started < 10
