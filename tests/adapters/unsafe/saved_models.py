@@ -1,7 +1,8 @@
 """SavedModels that do more than compute, and such with bytes that no tensor accounts for.
 
-TensorFlow is no dependency of the tests. `run` does what `tf.saved_model.load` does with the few operators
-that the cases use: it executes what the initialiser refers to. The cases were tried with TensorFlow 2.21 too.
+TensorFlow is no dependency of the tests. `run` does with the few operators of the cases what its loader for
+sessions does, which servers use: it executes the initialiser. With TensorFlow 2.21 itself the cases that open
+files write the marker in that way too; PyFunc needs a function that its process has registered.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def constant(model: Any, name: str, value: str) -> None:
 
 
 def initialise(model: Any, op: str, inputs: dict[str, str], **attributes: bytes) -> None:
-    """Let the initialiser, which runs when the model is loaded, run an operator on constants."""
+    """Let the initialiser, which runs when a session loads the model, run an operator on constants."""
     for name, value in inputs.items():
         constant(model, name, value)
     node = nodes(model).add(name="added", op=op, input=list(inputs))
@@ -63,7 +64,7 @@ def initialise(model: Any, op: str, inputs: dict[str, str], **attributes: bytes)
 
 
 def initialiser(model: Any) -> Any:
-    """The node that `tf.saved_model.load` runs last."""
+    """The node that the loader for sessions runs."""
     entries = model.meta_graphs[0].signature_def
     signature = next(entry.value for entry in entries if entry.key == "__saved_model_init_op")
     name = signature.outputs[0].value.name.partition(":")[0]
