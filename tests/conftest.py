@@ -7,7 +7,14 @@ import os
 import pytest
 from hypothesis import settings
 
-pytest_plugins = ["tests.servers.postgres", "tests.servers.seaweedfs"]
+pytest_plugins = [
+    "tests.servers.mlflow_server",
+    "tests.servers.postgres",
+    "tests.servers.openbao",
+    "tests.servers.seaweedfs",
+    "tests.servers.oci",
+    "tests.servers.git_lfs",
+]
 
 # The machine's speed says nothing about the code, and a failure has to be the same everywhere.
 settings.register_profile("project", deadline=None, derandomize=True)
@@ -17,5 +24,5 @@ settings.load_profile("project")
 @pytest.fixture(autouse=True)
 def _no_settings_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
-        if name.startswith(("VERITAS_", "AIRFLOW_", "AWS_", "MLFLOW_")):
+        if name.startswith(("VERITAS_", "AIRFLOW_", "AWS_", "MLFLOW_", "VAULT_")):
             monkeypatch.delenv(name)

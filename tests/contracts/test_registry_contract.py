@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
 from collections.abc import Callable
@@ -17,9 +18,14 @@ from domain.registry.errors import IntegrityError, InvalidInput, NotFound
 from domain.registry.manifest import Manifest, ModelId
 from domain.registry.ports import ModelRegistryPort, StoredFile
 from tests.adapters.artifacts import staged
+from tests.contracts.around_mlflow import AroundMlflow
+from tests.contracts.around_oci import AroundOci
 from tests.exactly_once.candidates import lineage, metadata
 from tests.fakes.registry import FakeModelRegistry
 from veritasvault.adapters.filesystem_registry import FilesystemModelRegistry
+from veritasvault.adapters.git_lfs_registry import GitLfsModelRegistry
+from veritasvault.adapters.mlflow_registry import MlflowModelRegistry
+from veritasvault.adapters.oci_registry import OciModelRegistry
 from veritasvault.adapters.s3_registry import S3ModelRegistryAdapter
 
 FILES = {"model.bin": b"weights" * 1000, "notes/about.txt": b"About.", "empty.txt": b""}
@@ -84,8 +90,51 @@ def _s3(directory: Path, request: pytest.FixtureRequest) -> Store:
     )
 
 
+def _oci(directory: Path, request: pytest.FixtureRequest) -> Store:
+    server = request.getfixturevalue("oci_server")
+    around = AroundOci(server, "some/models", FILES)
+    return Store(
+        lambda: OciModelRegistry(server.host, "some/models", insecure=True),
+        around.overwrite,
+        around.remove,
+        directory,
+    )
+
+
+def _mlflow(directory: Path, request: pytest.FixtureRequest) -> Store:
+    return _on_mlflow(request.getfixturevalue("mlflow_server").url, directory)
+
+
+def _mlflow_embedded(directory: Path, request: pytest.FixtureRequest) -> Store:
+    return _on_mlflow(request.getfixturevalue("mlflow_store"), directory)
+
+
+def _on_mlflow(uri: str, directory: Path) -> Store:
+    around = AroundMlflow(uri, f"models-{random.randbytes(8).hex()}", directory / "mlflow-artifacts")
+    return Store(
+        lambda: MlflowModelRegistry(uri, around.experiment), around.overwrite, around.remove, directory
+    )
+
+
+def _git_lfs(directory: Path, request: pytest.FixtureRequest) -> Store:
+    remote = request.getfixturevalue("git_remote")
+    # Half of those who open it share a clone, as on one machine; the others have one each.
+    caches = (directory / f"cache-{number // 2 if number % 4 else 0}" for number in itertools.count())
+    return Store(
+        lambda: GitLfsModelRegistry(remote.url, next(caches)), remote.overwrite, remote.remove, directory
+    )
+
+
 # A new registry is one line here.
-BACKENDS = {"fake": _fake, "filesystem": _filesystem, "s3": _s3}
+BACKENDS = {
+    "fake": _fake,
+    "filesystem": _filesystem,
+    "git-lfs": _git_lfs,
+    "s3": _s3,
+    "oci": _oci,
+    "mlflow": _mlflow,
+    "mlflow-embedded": _mlflow_embedded,
+}
 
 
 @pytest.fixture(params=sorted(BACKENDS))
