@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +20,7 @@ _DATA_ORIGIN = ("source", "snapshot", "snapshot_id", "report")
 """What provenance says of the data; the rest of it is about the run."""
 
 _OF_ASSETS = "by_asset"
+_DIGEST = re.compile("[0-9a-f]{64}")
 _EVENTS = {
     "ModelApproved": "approved",
     "ModelEvaluated": "evaluated on new evidence",
@@ -207,15 +209,11 @@ def _told(event: DomainEvent, record: LedgerRecord) -> str:
     """An event's fields in words: what tells something to people, without what stands in other columns."""
     if event.KIND == record.event.KIND:
         return f"by version {getattr(event, 'version', '')}"
-    told = []
-    for name, value in event.to_json().items():
-        if (
-            name in _SAID_ELSEWHERE
-            or value in (None, "", [])
-            or (name, value) == ("version", record.event.version)
-        ):
-            continue
-        told.append(f"{_words(name)} {_value(value)}")
+    fields = {name: value for name, value in event.to_json().items() if name not in _SAID_ELSEWHERE}
+    if fields.get("version") == record.event.version:
+        del fields["version"]
+    told = [_value(fields.pop(name)).rstrip(".") for name in ("reason", "reasons") if fields.get(name)]
+    told += [f"{_words(name)} {_value(value)}" for name, value in fields.items() if _says(value)]
     judged = getattr(event, "gates", ())
     if judged:
         passed = sum(gate.outcome == "passed" for gate in judged)
@@ -223,9 +221,17 @@ def _told(event: DomainEvent, record: LedgerRecord) -> str:
     return "; ".join(told)
 
 
+def _says(value: object) -> bool:
+    return value is not None and value != "" and value != []
+
+
 def _value(value: object) -> str:
+    """A value as a part of a sentence; a digest by its beginning, the ledger has it all."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{_words(str(name))} {_value(item)}" for name, item in sorted(value.items()))
+        said = ((str(name), item) for name, item in sorted(value.items()) if _says(item))
+        return ", ".join(f"{_words(name)} {_value(item)}" for name, item in said)
+    if isinstance(value, str) and _DIGEST.fullmatch(value):
+        return f"{value[:12]}…"
     return str(details.cell(value))
 
 
