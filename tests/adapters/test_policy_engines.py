@@ -32,8 +32,8 @@ def server() -> Iterator[OpaPolicy]:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name.replace(" ", "-"))
 def test_each_case_of_the_policy_holds_in_both_engines(case: PolicyCase, server: OpaPolicy) -> None:
-    assert failures([case], IN_PROCESS.evaluate) == ()
-    assert failures([case], server.evaluate) == ()
+    assert failures([case], IN_PROCESS.ask) == ()
+    assert failures([case], server.ask) == ()
 
 
 def test_there_are_cases_for_every_file_of_them() -> None:
@@ -77,7 +77,7 @@ def test_both_engines_decide_every_question_as_the_rules_are_meant(
 @settings(max_examples=1000)
 def test_both_engines_give_the_same_answer_to_a_broken_question(server: OpaPolicy, document: Any) -> None:
     """Whatever was left out or replaced: the same reasons, and nothing allowed that a rule did not see."""
-    answer = IN_PROCESS.evaluate(document)
-    assert answer == server.evaluate(document)
-    if answer["allowed"]:
+    decision = IN_PROCESS.ask(document)
+    assert decision == server.ask(document)
+    if decision.allowed:
         assert set(document) >= set(question().to_json())

@@ -88,7 +88,9 @@ def questions() -> st.SearchStrategy[PolicyInput]:
     )
 
 
-_ANYTHING = st.none() | st.booleans() | st.integers(-5, 5) | st.text(max_size=4) | st.just([]) | st.just({})
+_ANYTHING: st.SearchStrategy[Any] = (
+    st.none() | st.booleans() | st.integers(-5, 5) | st.text(max_size=4) | st.just([]) | st.just({})
+)
 
 
 @st.composite

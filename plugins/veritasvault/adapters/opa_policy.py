@@ -35,13 +35,18 @@ class OpaPolicy:
         self._patience = patience
 
     def decide(self, action: PolicyAction, question: PolicyInput) -> Decision:
+        document = question.to_json()
         if reason := mismatch(action, question):
-            return denial(question, reason)
+            return denial(document, reason)
+        return self.ask(document)
+
+    def ask(self, document: Json) -> Decision:
+        """The decision on an input of any form; raises nothing, as `decide`."""
         try:
-            answer = self.evaluate(question.to_json())
+            answer = self._value(DECISION, document)
         except Unavailable as error:
-            return denial(question, str(error))
-        return decision_of(answer, question)
+            return denial(document, str(error))
+        return decision_of(answer, document)
 
     def files(self) -> dict[str, Digest]:
         """Name and SHA-256 of each file that the server decides by.
@@ -50,35 +55,30 @@ class OpaPolicy:
             Unavailable: the server cannot be asked, or does not name its files.
         """
         try:
-            return files_of(self._document(FILES, {}))
+            return files_of(self._value(FILES, {}))
         except InvalidInput as error:
             raise Unavailable(f"the policy server {self._url} does not name its files: {error}") from error
 
-    def evaluate(self, question: Json) -> Any:
-        """The value of the rule `decision` for an input of any form; None if it is undefined.
+    def _value(self, path: str, document: Json) -> Any:
+        """The value of a rule for an input; None if it is undefined.
 
         Raises:
-            Unavailable: the server cannot be reached, is late, or answers anything but a document.
+            Unavailable: the server cannot be reached, is late, or answers anything but a value.
         """
-        return self._document(DECISION, question)
-
-    def _document(self, path: str, question: Json) -> Any:
-        body = encode({"input": question})
+        body = encode({"input": document})
         try:
             status, content = self._post(f"/v1/data/{path}", body)
         except (OSError, UnicodeError, http.client.HTTPException) as error:
             # A refused connection, an unknown host, a wrong certificate, a time-out, a broken answer.
             why = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
             raise Unavailable(f"the policy server {self._url} cannot be asked: {why}") from error
-        document = _object(content)
+        answer = _object(content)
         if status != 200:
-            said = (
-                f"{document.get('code')}: {document.get('message')}" if document else "without a JSON object"
-            )
+            said = f"{answer.get('code')}: {answer.get('message')}" if answer else "without a JSON object"
             raise Unavailable(f"the policy server {self._url} answered {status}, {said}")
-        if document is None:
+        if answer is None:
             raise Unavailable(f"the policy server {self._url} answered something else than a JSON object")
-        return document.get("result")
+        return answer.get("result")
 
     def _post(self, path: str, body: bytes) -> tuple[int, bytes]:
         end = time.monotonic() + self._patience

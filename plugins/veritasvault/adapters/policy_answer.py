@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from domain.registry.canonical import Digest, as_digest
+from domain.registry.canonical import Digest, Json, as_digest, digest_of
 from domain.registry.errors import InvalidInput
 from domain.registry.policy import NO_POLICY, Decision, PolicyAction, PolicyInput, policy_digest
 
 _LONGEST = 500
 
 
-def denial(question: PolicyInput, *reasons: str, policy: Digest = NO_POLICY) -> Decision:
+def denial(asked: Json, *reasons: str, policy: Digest = NO_POLICY) -> Decision:
     """A denial for reasons of any form; each becomes one line of text."""
     sentences = sorted({_sentence(reason) for reason in reasons})
-    return Decision(False, tuple(sentences), policy, question.digest)
+    return Decision(False, tuple(sentences), policy, digest_of(asked))
 
 
 def mismatch(action: PolicyAction, question: PolicyInput) -> str | None:
@@ -25,34 +25,35 @@ def mismatch(action: PolicyAction, question: PolicyInput) -> str | None:
     return f"action is '{action}', but input.action is '{question.action}': ask about one action"
 
 
-def decision_of(answer: object, question: PolicyInput, known: Digest | None = None) -> Decision:
+def decision_of(answer: object, asked: Json, known: Digest | None = None) -> Decision:
     """Read the value of the rule `decision`: `{"allowed", "reasons", "files"}`.
 
     An answer that is undefined (None), has another form, or does not name the files that gave it is a denial
     that says so.
 
     Args:
+        asked: the input.
         known: digest of the policy that was asked; None takes the answer's word for it.
     """
     policy = known or NO_POLICY
     if answer is None:
         undefined = "the rule data.veritas.lifecycle.decision is undefined: check the policy"
-        return denial(question, undefined, policy=policy)
+        return denial(asked, undefined, policy=policy)
     try:
         allowed, reasons, files = _parts(answer)
     except InvalidInput as error:
-        return denial(question, f"the policy answered in another form: {error}", policy=policy)
+        return denial(asked, f"the policy answered in another form: {error}", policy=policy)
     if not files or known not in (None, policy_digest(files)):
         nameless = (
             "the policy does not name the files that it is made of: load it as veritas policy bundle does"
         )
-        return denial(question, *reasons, nameless, policy=policy)
+        return denial(asked, *reasons, nameless, policy=policy)
     policy = policy_digest(files)
     if allowed and not reasons:
-        return Decision(True, (), policy, question.digest)
+        return Decision(True, (), policy, digest_of(asked))
     if allowed:
         reasons = [*reasons, "the policy allows it and has reasons against it: mend the policy"]
-    return denial(question, *(reasons or ["the policy gives no reason"]), policy=policy)
+    return denial(asked, *(reasons or ["the policy gives no reason"]), policy=policy)
 
 
 def files_of(value: object) -> dict[str, Digest]:

@@ -9,16 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from domain.registry.canonical import Json
-from domain.registry.errors import DomainException, InvalidInput
+from domain.registry.errors import InvalidInput
+from domain.registry.policy import Decision
 from veritasvault.adapters.policy_files import PolicyFiles
 from veritasvault.adapters.rego_engine import RegoEngine
 
 _PACKAGE = re.compile(r"^package ([\w.]+)", re.MULTILINE)
-Evaluate = Callable[[Json], Any]
-"""From an input to the value of the rule `decision`, such as `RegoPolicy.evaluate`."""
+Ask = Callable[[Json], Decision]
+"""From an input of any form to the decision, such as `RegoPolicy.ask`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class PolicyCase:
 
 @dataclass(frozen=True, slots=True)
 class CaseFailure:
-    """A case that was answered in another way: reasons that were given, or why there was no answer."""
+    """A case that was answered in another way, and the reasons that were expected and given."""
 
     name: str
     expected: tuple[str, ...]
@@ -52,9 +52,9 @@ def cases_of(files: PolicyFiles) -> tuple[PolicyCase, ...]:
     return tuple(case for path in paths for case in _read(path, engine.evaluate(path, {})))
 
 
-def failures(cases: Iterable[PolicyCase], evaluate: Evaluate) -> tuple[CaseFailure, ...]:
+def failures(cases: Iterable[PolicyCase], ask: Ask) -> tuple[CaseFailure, ...]:
     """The cases that a policy, in whatever engine, answers in another way."""
-    asked = ((case, _reasons(case, evaluate)) for case in cases)
+    asked = ((case, ask(case.question).reasons) for case in cases)
     return tuple(
         CaseFailure(case.name, case.reasons, found) for case, found in asked if found != case.reasons
     )
@@ -73,14 +73,3 @@ def _read(path: str, value: object) -> list[PolicyCase]:
         ]
     except (KeyError, TypeError, ValueError) as error:
         raise InvalidInput(path, value, "give an object of cases, each with input and reasons") from error
-
-
-def _reasons(case: PolicyCase, evaluate: Evaluate) -> tuple[str, ...]:
-    try:
-        answer = evaluate(case.question)
-    except DomainException as error:
-        return (str(error),)
-    match answer:
-        case {"allowed": bool(allowed), "reasons": [*reasons]} if allowed != bool(reasons):
-            return tuple(reasons)
-    return (f"the answer is {answer!r}",)

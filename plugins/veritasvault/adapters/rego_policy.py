@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from domain.registry.canonical import Digest, Json
 from domain.registry.errors import DomainException
@@ -25,26 +24,22 @@ class RegoPolicy:
         self._directory = directory
 
     def decide(self, action: PolicyAction, question: PolicyInput) -> Decision:
+        document = question.to_json()
         if reason := mismatch(action, question):
-            return denial(question, reason)
+            return denial(document, reason)
+        return self.ask(document)
+
+    def ask(self, document: Json) -> Decision:
+        """The decision on an input of any form; raises nothing, as `decide`."""
         try:
             policy = self.source.digest
         except DomainException as error:
-            return denial(question, str(error))
+            return denial(document, str(error))
         try:
-            answer = self.evaluate(question.to_json())
+            answer = self._engine.evaluate(DECISION, document)
         except DomainException as error:
-            return denial(question, str(error), policy=policy)
-        return decision_of(answer, question, policy)
-
-    def evaluate(self, question: Json) -> Any:
-        """The value of the rule `decision` for an input of any form; None if it is undefined.
-
-        Raises:
-            InvalidInput: the directory cannot be read, or a file has an error.
-            Unavailable: regopy is not installed.
-        """
-        return self._engine.evaluate(DECISION, question)
+            return denial(document, str(error), policy=policy)
+        return decision_of(answer, document, policy)
 
     def files(self) -> dict[str, Digest]:
         """Name and SHA-256 of each file that decides.
