@@ -8,11 +8,19 @@ from hypothesis import strategies as st
 
 from domain.registry.artifact import Artifact, ArtifactFile
 from domain.registry.canonical import Digest
-from domain.registry.events import ModelRegisteredEvent, NotReproducedEvent, RegistrationRefusedEvent
+from domain.registry.events import (
+    KeyIntroducedEvent,
+    KeyRevokedEvent,
+    ModelRegisteredEvent,
+    NotReproducedEvent,
+    RegistrationRefusedEvent,
+)
+from domain.registry.events.keys import KEY_ROLES
 from domain.registry.evidence import OUTCOMES, AttachmentRef, GateResult
 from domain.registry.lineage import Lineage
 from domain.registry.manifest import Manifest, ModelId
 from domain.registry.metadata import ModelMetadata, RiskTier
+from domain.registry.ports import PublicKey
 
 digests = st.text("0123456789abcdef", min_size=64, max_size=64).map(Digest)
 texts = st.text(
@@ -82,4 +90,19 @@ refused = st.builds(
 not_reproduced = st.builds(
     NotReproducedEvent, names, versions, digests, digests, digests, provenances, moments
 )
-events = st.one_of(registered, refused, not_reproduced)
+public_keys = st.one_of(
+    st.builds(PublicKey, texts, st.just("ed25519"), st.binary(min_size=32, max_size=32)),
+    st.builds(
+        PublicKey, texts, st.just("ecdsa-p256"), st.binary(min_size=64, max_size=64).map(b"\x04".__add__)
+    ),
+)
+key_introduced = st.builds(
+    KeyIntroducedEvent.of,
+    st.integers(0, 2**40),
+    st.sampled_from(KEY_ROLES),
+    public_keys,
+    provenances,
+    moments,
+)
+key_revoked = st.builds(KeyRevokedEvent, st.integers(0, 2**40), digests, texts, provenances, moments)
+events = st.one_of(registered, refused, not_reproduced, key_introduced, key_revoked)
