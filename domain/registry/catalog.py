@@ -11,7 +11,8 @@ from domain.registry.canonical import digest
 from domain.registry.errors import IntegrityError, InvalidInput, NotFound
 from domain.registry.events import ModelRegisteredEvent
 from domain.registry.evidence import AttachmentRef
-from domain.registry.ledger import Ledger, project
+from domain.registry.ledger import Ledger, LedgerView, project
+from domain.registry.lifecycle.state import Lifecycle, challenger
 from domain.registry.manifest import Manifest, ModelId, as_model_id
 from domain.registry.metadata import as_model_name
 from domain.registry.ports import ModelRegistryPort, VersionRow
@@ -19,6 +20,11 @@ from domain.registry.receipt import Receipt
 
 LATEST = "latest"
 """The alias of a name's newest version in the order of the ledger."""
+
+CHAMPION, CHALLENGER = "champion", "challenger"
+"""The aliases of the version in use, and of the one that wants its place."""
+
+ALIASES = (LATEST, CHAMPION, CHALLENGER)
 
 _MODEL_ID = re.compile(r"[0-9a-f]{64}")
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
@@ -87,14 +93,24 @@ class ModelCatalog:
         newest = next(view.versions(name, limit=1), None)
         if newest is None:
             raise NotFound(f"model {name} is not registered: see veritas models list")
-        if wanted.alias is not None:
-            if wanted.alias != LATEST:
-                raise NotFound(f"{name} has no alias {wanted.alias}: use {name}@{LATEST} or {name}@VERSION")
-            return newest
-        row = view.version(name, wanted.version or 0)
+        version = wanted.version or self._version_of_alias(view, newest, wanted.alias or "")
+        row = view.version(name, version)
         if row is None:
             raise NotFound(f"{name} has no version {wanted.version}: it has 1 to {newest.version}")
         return row
+
+    def _version_of_alias(self, view: LedgerView, newest: VersionRow, alias: str) -> int:
+        name = newest.name
+        if alias == LATEST:
+            return newest.version
+        if alias not in ALIASES:
+            raise NotFound(f"{name} has no alias {alias}: use {name}@VERSION or one of {', '.join(ALIASES)}")
+        state = Lifecycle.of(view, name)
+        wanting = challenger(view, state) if alias == CHALLENGER else None
+        version = state.champion if wanting is None else wanting.version
+        if version is None or (alias == CHALLENGER and wanting is None):
+            raise NotFound(f"{name} has no {alias} now: use {name}@{LATEST} or {name}@VERSION")
+        return version
 
     def versions(self, name: str | None = None, limit: int | None = None) -> Iterator[VersionRow]:
         """Registered versions, newest first."""

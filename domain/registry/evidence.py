@@ -12,6 +12,9 @@ from domain.registry.errors import InvalidInput
 from domain.registry.records import Fields, as_text
 
 Outcome = Literal["passed", "failed", "unevaluated"]
+EVIDENCE = "evidence.json"
+"""The name of the attachment that holds a version's evidence."""
+
 OUTCOMES: tuple[Outcome, ...] = ("passed", "failed", "unevaluated")
 
 

@@ -1,7 +1,8 @@
-"""What happens to versions after they are registered: evaluated, approved, promoted, rolled back, retired, halted.
+"""What happens to versions once they are registered: evaluated, approved, promoted, rolled back, retired.
 
-The events of one model name are numbered from 0 without gaps. The number is in the dedupe key, so of two commands
-that were decided on the same state the ledger takes one, and a name's events are found without reading the others.
+The events of one model name are numbered from 0 without gaps. The number is in the dedupe key, so of two
+commands that were decided on the same state the ledger takes one, and a name's events are found without
+reading the others.
 """
 
 from __future__ import annotations

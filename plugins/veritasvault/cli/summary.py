@@ -59,10 +59,12 @@ def registered_summary(
     Raises:
         DomainException: the version cannot be found or read, or an attachment was changed.
     """
+    from domain.registry.evidence import EVIDENCE
+
     row = application.catalog.resolve(reference)
     event = application.catalog.event(row)
     exported = export_attachments(application, reference)
-    evidence = next((path for path in exported if path.name == "evidence.json"), None)
+    evidence = next((path for path in exported if path.name == EVIDENCE), None)
     return RegisteredSummary(
         outcome=outcome,
         event=event,

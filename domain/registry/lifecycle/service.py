@@ -1,0 +1,297 @@
+"""Commands of the lifecycle: what people, the promotion pipeline and the command line call.
+
+The policy is asked while a command is decided, about the very state that is decided on; where a lost race
+makes the ledger decide anew, it is asked anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from domain.registry.canonical import Digest
+from domain.registry.catalog import ModelCatalog
+from domain.registry.errors import InvalidInput, NotFound
+from domain.registry.events import ModelRegisteredEvent
+from domain.registry.events.lifecycle import (
+    EVERY_MODEL,
+    Action,
+    LifecycleEvent,
+    ModelApprovedEvent,
+    PromotionRefusedEvent,
+)
+from domain.registry.evidence import EVIDENCE, GateResult
+from domain.registry.ledger import Ledger, LedgerView
+from domain.registry.lifecycle import decisions
+from domain.registry.lifecycle.rules import Actor, Candidate, Proposal
+from domain.registry.lifecycle.state import Lifecycle, halt_of
+from domain.registry.policy import (
+    Decision,
+    PolicyAction,
+    PolicyActor,
+    PolicyApproval,
+    PolicyCandidate,
+    PolicyGate,
+    PolicyIncumbent,
+    PolicyInput,
+)
+from domain.registry.ports import Clock, PolicyPort
+from domain.registry.records import as_text
+
+AUTHORS = ("author", "triggered_by")
+"""Names in a version's provenance of people who had a part in making it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a command.
+
+    Attributes:
+        events: what it put into the ledger; empty if everything was so already.
+        reasons: why a proposal was refused.
+    """
+
+    state: Lifecycle
+    events: tuple[LifecycleEvent, ...]
+    reasons: tuple[str, ...] = ()
+
+
+class ModelLifecycle:
+    """Promotes, rolls back, retires, rejects and halts; each command exactly once, on what its author saw."""
+
+    def __init__(
+        self,
+        catalog: ModelCatalog,
+        ledger: Ledger,
+        policies: PolicyPort,
+        *,
+        roles: Mapping[str, Sequence[str]],
+        clock: Clock,
+    ) -> None:
+        """`roles` maps a person's name to the roles that the configuration gives them."""
+        self._catalog = catalog
+        self._ledger = ledger
+        self._policy = policies
+        self._roles = roles
+        self._clock = clock
+
+    def actor(self, name: str) -> Actor:
+        """A person with the roles they have."""
+        return Actor(as_text("actor", name), frozenset(self._roles.get(name, ())))
+
+    def state(self, name: str) -> Lifecycle:
+        """The lifecycle of a name as it is now. Raises NotFound if nothing was ever registered under it."""
+        view = self._ledger.view()
+        self._require_known(view, name)
+        return Lifecycle.of(view, name)
+
+    def candidate(self, name: str, version: int) -> Candidate:
+        """What decisions have to know of a version.
+
+        Raises:
+            NotFound: it is not registered.
+            IntegrityError: its manifest or its event was changed.
+        """
+        return self._candidate(Lifecycle.of(self._ledger.view(), name), version)
+
+    def propose(
+        self, action: Action, name: str, version: int, reason: str, actor: str, *, automatic: bool = False
+    ) -> Proposal:
+        """A proposal on things as they are now, to be approved and then carried out.
+
+        Args:
+            version: for a rollback, the earlier champion.
+            automatic: whether a run proposes and not a person.
+
+        Raises:
+            NotFound: the version is not registered.
+            InvalidInput: the version has no evidence to decide on.
+        """
+        state = self.state(name)
+        candidate = self._candidate(state, version)
+        if candidate.evidence is None:
+            raise InvalidInput("version", f"{name}@{version}", "evaluate it first, it has no evidence")
+        return Proposal(
+            action, version, state.champion, candidate.evidence, as_text("reason", reason),
+            as_text("actor", actor), self._clock.now(), automatic,
+        )  # fmt: skip
+
+    def carry_out(self, name: str, proposal: Proposal) -> Outcome:
+        """Promote or roll back, if nothing stands against it; otherwise the refusal is in the ledger.
+
+        Raises:
+            StaleDecision: champion or evidence are not those of the proposal any more.
+            NotFound: the version is not registered.
+        """
+
+        def decide(view: LedgerView) -> Sequence[LifecycleEvent]:
+            state = Lifecycle.of(view, name)
+            candidate = self._candidate(state, proposal.version)
+            halted = halt_of(view, state)
+            actor = self.actor(proposal.actor)
+            approvals = state.approvals_of(
+                proposal.action, proposal.version, proposal.incumbent, proposal.evidence
+            )
+
+            def ask() -> Decision:
+                return self._ask(
+                    proposal.action,
+                    state,
+                    candidate,
+                    actor,
+                    halted is not None,
+                    automatic=proposal.automatic,
+                    approvals=approvals,
+                )
+
+            return decisions.decide_proposal(state, candidate, proposal, halted, ask)
+
+        outcome = self._commit(name, decide)
+        # Without an event the version is the champion already, or the same refusal is the last event there is.
+        done = not outcome.events and outcome.state.champion == proposal.version
+        refusal = None if done else (*outcome.events, outcome.state.last)[0]
+        reasons = refusal.reasons if isinstance(refusal, PromotionRefusedEvent) else ()
+        return replace(outcome, reasons=reasons)
+
+    def approve(self, name: str, proposal: Proposal, role: str) -> Outcome:
+        """Record that the proposal's actor approves it in a role.
+
+        Raises:
+            NotPermitted: an author of the version, or somebody without the role.
+            StaleDecision: champion or evidence are not those of the proposal any more.
+        """
+
+        def decide(view: LedgerView) -> Sequence[LifecycleEvent]:
+            state = Lifecycle.of(view, name)
+            candidate = self._candidate(state, proposal.version)
+            return decisions.decide_approval(state, candidate, proposal, self.actor(proposal.actor), role)
+
+        return self._commit(name, decide)
+
+    def expire(self, name: str, proposal: Proposal) -> Outcome:
+        """Record that nobody answered a proposal in time."""
+        return self._commit(name, lambda view: decisions.decide_expiry(Lifecycle.of(view, name), proposal))
+
+    def evaluate(
+        self, name: str, version: int, evidence: Digest, gates: tuple[GateResult, ...], actor: str
+    ) -> Outcome:
+        """Record that a version was judged on new evidence, which is stored as its attachment before."""
+        at = self._clock.now()
+
+        def decide(view: LedgerView) -> Sequence[LifecycleEvent]:
+            state = Lifecycle.of(view, name)
+            candidate = self._candidate(state, version)
+            return decisions.decide_evaluation(state, candidate, evidence, gates, actor, at)
+
+        return self._commit(name, decide)
+
+    def reject(self, name: str, version: int, reason: str, actor: str) -> Outcome:
+        """Say no to a version on its present evidence. Raises NotPermitted, StaleDecision."""
+        at, who, reason = self._clock.now(), self.actor(actor), as_text("reason", reason)
+
+        def decide(view: LedgerView) -> Sequence[LifecycleEvent]:
+            state = Lifecycle.of(view, name)
+            evidence = self._candidate(state, version).evidence
+            if evidence is None:
+                raise InvalidInput("version", f"{name}@{version}", "evaluate it first, it has no evidence")
+            return decisions.decide_rejection(state, version, evidence, who, reason, at)
+
+        return self._commit(name, decide)
+
+    def retire(self, name: str, version: int, reason: str, actor: str) -> Outcome:
+        """Take a version out of use for good. Raises NotPermitted."""
+        at, who, reason = self._clock.now(), self.actor(actor), as_text("reason", reason)
+
+        def decide(view: LedgerView) -> Sequence[LifecycleEvent]:
+            state = Lifecycle.of(view, name)
+            candidate = self._candidate(state, version)
+            policy = self._ask("retire", state, candidate, who, halt_of(view, state) is not None)
+            return decisions.decide_retirement(state, version, who, reason, at, policy)
+
+        return self._commit(name, decide)
+
+    def halt(self, scope: str, reason: str, actor: str) -> Outcome:
+        """Stop promotions of a name, or of every model ('*'). Raises NotPermitted."""
+        at, who, reason = self._clock.now(), self.actor(actor), as_text("reason", reason)
+
+        def decide(view: LedgerView) -> Sequence[LifecycleEvent]:
+            self._require_known(view, scope)
+            return decisions.decide_halt(Lifecycle.of(view, scope), who, reason, at)
+
+        return self._commit(scope, decide)
+
+    def resume(self, scope: str, reason: str, actor: str) -> Outcome:
+        """End the halt of this scope. Raises NotPermitted."""
+        at, who, reason = self._clock.now(), self.actor(actor), as_text("reason", reason)
+
+        def decide(view: LedgerView) -> Sequence[LifecycleEvent]:
+            self._require_known(view, scope)
+            return decisions.decide_resumption(Lifecycle.of(view, scope), who, reason, at)
+
+        return self._commit(scope, decide)
+
+    def _commit(self, scope: str, decide: Callable[[LedgerView], Sequence[LifecycleEvent]]) -> Outcome:
+        recorded = self._ledger.commit(decide)
+        events = tuple(done.event for done in recorded if isinstance(done.event, LifecycleEvent))
+        if events:
+            self._ledger.checkpoint()
+        return Outcome(Lifecycle.of(self._ledger.view(), scope), events)
+
+    def _ask(
+        self,
+        action: PolicyAction,
+        state: Lifecycle,
+        candidate: Candidate,
+        actor: Actor,
+        halted: bool,
+        *,
+        automatic: bool = False,
+        approvals: Sequence[ModelApprovedEvent] = (),
+    ) -> Decision:
+        incumbent = None if state.champion is None else self._candidate(state, state.champion)
+        return self._policy.decide(
+            action,
+            PolicyInput(
+                action=action,
+                name=state.name,
+                risk_tier=candidate.risk_tier,
+                owner=candidate.owner,
+                automatic=automatic,
+                actor=PolicyActor(actor.name, tuple(actor.roles)),
+                authors=tuple(candidate.authors),
+                halted=halted,
+                candidate=PolicyCandidate(
+                    version=candidate.version,
+                    as_of=candidate.as_of,
+                    evidence=candidate.evidence,
+                    gates=tuple(PolicyGate.of(gate) for gate in candidate.gates),
+                    barred=candidate.version in state.barred,
+                ),
+                incumbent=None if incumbent is None else PolicyIncumbent(incumbent.version, incumbent.as_of),
+                latest_champion_as_of=state.latest_champion_as_of,
+                approvals=tuple(PolicyApproval(one.actor, one.role, one.evidence) for one in approvals),
+            ),
+        )
+
+    def _candidate(self, state: Lifecycle, version: int) -> Candidate:
+        shown = self._catalog.show(f"{state.name}@{version}")
+        event, metadata = shown.event, shown.manifest.metadata
+        evaluated = state.evaluated.get(version)
+        made = (event.provenance.get(field) for field in AUTHORS)
+        return Candidate(
+            version=version,
+            risk_tier=metadata.risk_tier,
+            owner=metadata.owner,
+            as_of=event.as_of,
+            evidence=_evidence_of(event) if evaluated is None else evaluated.evidence,
+            gates=event.gates if evaluated is None else evaluated.gates,
+            authors=frozenset((metadata.owner, *filter(None, made))),
+        )
+
+    def _require_known(self, view: LedgerView, name: str) -> None:
+        if name != EVERY_MODEL and next(view.versions(name, limit=1), None) is None:
+            raise NotFound(f"model {name} is not registered: see veritas models list")
+
+
+def _evidence_of(event: ModelRegisteredEvent) -> Digest | None:
+    return next((kept.sha256 for kept in event.attachments if kept.name == EVIDENCE), None)

@@ -1,0 +1,126 @@
+"""What a name's lifecycle events add up to."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import reduce
+from types import MappingProxyType
+
+from domain.registry.canonical import Digest
+from domain.registry.events.lifecycle import (
+    EVERY_MODEL,
+    Action,
+    LifecycleEvent,
+    ModelApprovedEvent,
+    ModelEvaluatedEvent,
+    ModelPromotedEvent,
+    ModelRejectedEvent,
+    ModelRetiredEvent,
+    ModelRolledBackEvent,
+    PromotionsHaltedEvent,
+    PromotionsResumedEvent,
+)
+from domain.registry.ledger_view import LedgerView
+from domain.registry.ports import VersionRow
+
+
+@dataclass(frozen=True, slots=True)
+class Lifecycle:
+    """The state of one name; `EVERY_MODEL` has one of its own, in which only `halted` has a meaning.
+
+    Attributes:
+        sequence: how many events there are, which is the number of the next one.
+        champion: the version in use.
+        latest_champion_as_of: the latest as-of date that any champion ever had.
+        champions: every version that was champion once.
+        barred: versions that a rollback displaced; they do not promote themselves any more.
+        rejected: the evidence on which a version was rejected last.
+        evaluated: the newest evaluation of a version after its registration.
+        halted: why nothing becomes champion now.
+    """
+
+    name: str
+    sequence: int = 0
+    champion: int | None = None
+    latest_champion_as_of: dt.date | None = None
+    champions: frozenset[int] = frozenset()
+    barred: frozenset[int] = frozenset()
+    retired: frozenset[int] = frozenset()
+    rejected: Mapping[int, Digest] = field(default_factory=lambda: MappingProxyType({}))
+    evaluated: Mapping[int, ModelEvaluatedEvent] = field(default_factory=lambda: MappingProxyType({}))
+    approvals: tuple[ModelApprovedEvent, ...] = ()
+    halted: str | None = None
+    last: LifecycleEvent | None = None
+
+    @classmethod
+    def of(cls, view: LedgerView, name: str) -> Lifecycle:
+        """The state that a view of the ledger holds. Raises IntegrityError if an event was changed."""
+        events = (found.event for found in view.lifecycle(name))
+        return cls.after(name, (event for event in events if isinstance(event, LifecycleEvent)))
+
+    @classmethod
+    def after(cls, name: str, events: Iterable[LifecycleEvent]) -> Lifecycle:
+        """The state after a name's events, in their order."""
+        return reduce(_apply, events, cls(name))
+
+    def approvals_of(
+        self, action: Action, version: int, incumbent: int | None, evidence: Digest
+    ) -> tuple[ModelApprovedEvent, ...]:
+        """The approvals of exactly this: another incumbent or other evidence needs new ones."""
+        wanted = (action, version, incumbent, evidence)
+        return tuple(
+            approval
+            for approval in self.approvals
+            if (approval.action, approval.version, approval.incumbent, approval.evidence) == wanted
+        )
+
+
+def challenger(view: LedgerView, state: Lifecycle) -> VersionRow | None:
+    """The version that wants the champion's place: the newest as-of date later than any champion's."""
+    latest = state.latest_champion_as_of or dt.date.min
+    wanting = (
+        row
+        for row in view.versions(state.name)
+        if row.as_of is not None
+        and row.as_of > latest
+        and row.version not in state.retired | state.barred | state.rejected.keys()
+    )
+    return max(wanting, key=lambda row: (row.as_of, row.index), default=None)
+
+
+def halt_of(view: LedgerView, state: Lifecycle) -> str | None:
+    """Why nothing may become champion: the name's own halt, or the one that holds for every model."""
+    return state.halted or Lifecycle.of(view, EVERY_MODEL).halted
+
+
+def _apply(state: Lifecycle, event: LifecycleEvent) -> Lifecycle:
+    state = replace(state, sequence=state.sequence + 1, last=event)
+    match event:
+        case ModelEvaluatedEvent():
+            return replace(state, evaluated=MappingProxyType({**state.evaluated, event.version: event}))
+        case ModelApprovedEvent():
+            return replace(state, approvals=(*state.approvals, event))
+        case ModelRejectedEvent():
+            rejected = MappingProxyType({**state.rejected, event.version: event.evidence})
+            return replace(state, rejected=rejected)
+        case ModelPromotedEvent():
+            known = [day for day in (state.latest_champion_as_of, event.as_of) if day is not None]
+            return replace(
+                state,
+                champion=event.version,
+                champions=state.champions | {event.version},
+                latest_champion_as_of=max(known, default=None),
+            )
+        case ModelRolledBackEvent():
+            displaced = frozenset() if event.displaced is None else frozenset({event.displaced})
+            return replace(state, champion=event.version, barred=state.barred | displaced)
+        case ModelRetiredEvent():
+            champion = None if state.champion == event.version else state.champion
+            return replace(state, champion=champion, retired=state.retired | {event.version})
+        case PromotionsHaltedEvent():
+            return replace(state, halted=event.reason)
+        case PromotionsResumedEvent():
+            return replace(state, halted=None)
+    return state
