@@ -20,6 +20,7 @@ import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
@@ -27,6 +28,8 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from domain.registry.ports import Finding
 from tests.adapters import artifacts
 from tests.adapters.artifacts import staged
+from tests.adapters.unsafe.case import text_pickle
+from tests.adapters.unsafe.pickles import hopping_safetensors
 from veritasvault.adapters.format_scanner import FormatScanner
 from veritasvault.adapters.formats.onnx_schema import MESSAGES
 
@@ -236,33 +239,15 @@ def test_a_zip_archive_inside_of_tensors_text_or_images_is_refused(
     assert "zip archive as well" in refused(tmp_path, "m.safetensors", artifacts.safetensors(tensors))
     assert "zip archive as well" in refused(tmp_path, "a.npy", artifacts.npy(np.frombuffer(hidden, "u1")))
     image = good["plot.png"]
-    chunk = b"tEXt" + b"k\0" + hidden
-    image = image[:-12] + struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
-    image += good["plot.png"][-12:]
-    assert "zip archive as well" in refused(tmp_path, "p.png", image)
+    printable = b"tEXtk\0" + bytes(byte for byte in hidden if byte not in range(32))
+    for text in (b"tEXtk\0" + hidden, b"zTXtk\0\0" + zlib.compress(hidden), printable.replace(b"k\0", b"k")):
+        chunk = struct.pack(">I", len(text) - 4) + text + struct.pack(">I", zlib.crc32(text))
+        assert refused(tmp_path, "p.png", image[:-12] + chunk + image[-12:])
 
 
 def test_a_safetensors_file_that_is_a_pickle_as_well_is_refused(tmp_path: Path) -> None:
-    """Its length reads as BINUNICODE, strings in the metadata hop on to a program in the tensor."""
-    payload = b"0" * 82 + pickle.dumps(Evil(), 0)
-    length, begin = 0x2858, 37
-    span = [0, len(payload)]
-    tail = '"},"w":' + json.dumps({"dtype": "U8", "shape": span[1:], "data_offsets": span}) + "}"
-    hops = [128] * 79 + [90, 89]
-    assert sum(hops) == length - begin
-    text = '{"__metadata__":{"a":"'.ljust(begin, "-") + "".join(f"U{chr(n - 2)}".ljust(n, "-") for n in hops)
-    header = (text[: -len(tail)] + tail).encode()
-    content = struct.pack("<Q", length) + header + payload
+    content = hopping_safetensors(tmp_path / "marker")
     assert content[:1] == b"X"
-    ran: list[str] = []
-
-    class Unpickler(pickle.Unpickler):
-        def find_class(self, module: str, name: str) -> Any:
-            ran.append(f"{module}.{name}")
-            return lambda *_: None
-
-    Unpickler(io.BytesIO(content)).load()
-    assert ran == ["posix.system"]
     assert "pickle as well" in refused(tmp_path, "m.safetensors", content)
 
 
@@ -358,6 +343,111 @@ def test_other_members_comments_and_nested_archives_in_skops_are_refused(
 )  # fmt: skip
 def test_malformed_data_is_refused(tmp_path: Path, name: str, content: bytes) -> None:
     assert refused(tmp_path, name, content)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
+@pytest.mark.parametrize("size", [(1, 1), (3, 5), (8, 8), (17, 9)])
+def test_images_of_every_kind_and_size_are_admitted(tmp_path: Path, mode: str, size: tuple[int, int]) -> None:
+    out = io.BytesIO()
+    Image.new(mode, size).save(out, format="PNG")
+    assert scan(tmp_path, {"p.png": out.getvalue()}) == ()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 5), (8, 8), (17, 9), (2, 1)])
+def test_an_interlaced_image_needs_the_rows_of_its_seven_passes(
+    tmp_path: Path, size: tuple[int, int]
+) -> None:
+    """Pillow writes no interlaced images, so the passes are laid out here pixel by pixel."""
+    width, height = size
+    order = ["16462646", "77777777", "56565656", "77777777", "36463646", "77777777", "56565656", "77777777"]
+    rows: dict[tuple[str, int], int] = {}
+    for y in range(height):
+        for x in range(width):
+            number = order[y % 8][x % 8]
+            rows[number, y] = rows.get((number, y), 0) + 1
+    pixels = b"".join(b"\0" * (1 + count) for _, count in sorted(rows.items()))
+    header = struct.pack(">2I5B", width, height, 8, 0, 0, 0, 1)
+
+    def image(data: bytes) -> bytes:
+        chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(data)), (b"IEND", b""))
+        packed = (
+            struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+            for kind, content in chunks
+        )
+        return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
+
+    assert Image.open(io.BytesIO(image(pixels))).convert("L").getbbox() is None
+    assert scan(tmp_path, {"p.png": image(pixels)}) == ()
+    assert "hides bytes" in refused(tmp_path, "p.png", image(pixels + b"\0"))
+    assert "less image data" in refused(tmp_path, "p.png", image(pixels[:-1]))
+
+
+def test_tables_and_texts_that_resemble_pickles_are_admitted(tmp_path: Path) -> None:
+    """Names of columns read as opcodes; without something to import they are no pickle."""
+    texts = {
+        "one.csv": b"close\n1.25\n2.5\n",
+        "words.txt": b"close\ncovariance\nbasic\nprice\nindex\ncarry\n",
+        "dotted.txt": b"close\nvolume\nMb.\n",
+        "README.md": b"# Model\n\nIt says `cos` and\n`system`.\n",
+        "empty.txt": b"",
+    }
+    assert scan(tmp_path, texts) == ()
+
+
+@pytest.mark.parametrize("before", [b"", b"x", b"carry\n", b"close\n", b"a" * (1 << 20), b"cc" * 1000])
+def test_a_pickle_of_text_is_found_wherever_it_begins(tmp_path: Path, before: bytes) -> None:
+    payload = text_pickle(tmp_path / "marker")
+    for name in ("m.txt", "m.csv", "m.md"):
+        assert "pickle" in refused(tmp_path, name, before + payload + b"\nmore\n")
+
+
+def test_names_that_tools_obey_and_hidden_names_are_refused(tmp_path: Path) -> None:
+    for name in ("package.json", "sub/pyproject.toml", "CMakeLists.txt", "Package.JSON"):
+        assert "tools run commands" in refused(tmp_path, name, b"{}")
+    for name in (".profile.txt", ".vscode/settings.json", "a/.env.txt", ".weights.data"):
+        assert "is hidden" in refused(tmp_path, name, b"{}")
+
+
+def test_requirements_may_name_packages_and_nothing_else(tmp_path: Path) -> None:
+    good = (
+        b"# pinned\nnumpy==2.4.6\nscikit-learn>=1.8,<2 ; python_version >= '3.11'\npandas[parquet] ~= 3.1\n\n"
+        b"torch==2.13.0 \\\n    --hash=sha256:00ff\nonnx\n"
+    )
+    for name in ("requirements.txt", "requirements-test.txt", "sub/constraints.txt"):
+        assert scan(tmp_path, {name: good}) == ()
+        for line in (
+            "-e .", "./model", "../model", "/opt/model", "model @ file:///opt/model", "--index-url http://evil",
+            "git+https://evil/x.git", "https://evil/x.whl", "-r other.txt", "numpy @ https://evil/x.whl",
+            "numpy; python_version > '3' @ file:///x", "x.whl --config-settings=a=b", "numpy --global-option=x",
+        ):  # fmt: skip
+            assert "pip reads it" in refused(tmp_path, name, good + line.encode() + b"\n"), line
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"a": [{"py/object": "os.system"}]},
+        {"py/type": "builtins.eval"},
+        {"auto_map": {"AutoModel": "modeling.Model"}},
+        {"config": {"layers": [{"class_name": "Lambda", "config": {}}]}},
+        {"class_name": "function", "config": "system", "module": "os"},
+        {"class_name": "Model", "config": {}, "module": "theirs.models"},
+    ],
+)
+def test_json_from_which_libraries_build_python_is_refused(tmp_path: Path, document: Any) -> None:
+    refused(tmp_path, "config.json", json.dumps(document).encode())
+
+
+def test_json_that_only_describes_is_admitted(tmp_path: Path) -> None:
+    layer = {"module": "keras.layers", "class_name": "Dense", "config": {"units": 1}, "registered_name": None}
+    document = {"class_name": "Sequential", "config": {"layers": [layer]}, "happy/py": 1, "Lambda": 0.1}
+    assert scan(tmp_path, {"config.json": json.dumps(document).encode()}) == ()
+
+
+def test_a_script_is_refused_in_every_text(tmp_path: Path) -> None:
+    for name in ("a.txt", "a.md", "a.csv", "a.toml", "requirements.txt"):
+        assert "script" in refused(tmp_path, name, b"#!/bin/sh\n# a = 1\n")
+        assert scan(tmp_path, {name: b"# numbers\n"}) == ()
 
 
 @settings(max_examples=250, deadline=None)

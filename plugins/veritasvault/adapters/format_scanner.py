@@ -17,6 +17,7 @@ from veritasvault.adapters.formats import (
     onnx_format,
     parquet_format,
     png_format,
+    requirements_format,
     safetensors_format,
     saved_model_format,
     skops_format,
@@ -96,8 +97,8 @@ class _Scan:
             self.claim(file, onnx_format.check(content, file.size, file.path))
         elif name == tensor_bundle.INDEX:
             self.claim(file, tensor_bundle.check(content, file.size, file.path))
-        elif file_names.REQUIREMENTS.fullmatch(name):
-            text_format.check_requirements(content, file.size)
+        elif requirements_format.NAME.fullmatch(name):
+            requirements_format.check(content, file.size)
         elif parser := _SAVED_MODEL.get(name) or _PARSERS.get(suffix):
             parser(content, file.size)
         else:

@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from tests.adapters import artifacts
 from tests.adapters.unsafe.case import Load, Unsafe, code, file, pickled
+from tests.adapters.unsafe.pickles import with_chunk
 
 
 def zipped(name: str, content: bytes) -> bytes:
@@ -149,9 +150,7 @@ def polyglots() -> Iterator[Unsafe]:
         return artifacts.safetensors({"w": np.frombuffer(zip_of(marker), "<f4")})
 
     def in_image(marker: Path) -> bytes:
-        image, text = artifacts.png(), b"tEXtk\0" + zip_of(marker)
-        chunk = struct.pack(">I", len(text) - 4) + text + struct.pack(">I", zlib.crc32(text))
-        return image[:-12] + chunk + image[-12:]
+        return with_chunk(artifacts.png(), b"tEXt", b"k\0" + zip_of(marker))
 
     for name, made in (
         ("model.safetensors", in_tensor),

@@ -10,6 +10,7 @@ import pickle
 import struct
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -212,38 +213,6 @@ def harmless() -> dict[str, bytes]:
 def within() -> Iterator[Unsafe]:
     """A pickle in the middle of a file whose own reader passes over it."""
 
-    def behind_columns(marker: Path) -> bytes:
-        content = artifacts.parquet()
-        (length,) = struct.unpack("<I", content[-8:-4])
-        return content[: -8 - length] + pickled(marker) + content[-8 - length :]
-
-    def before_footer(path: Path) -> int:
-        return len(artifacts.parquet()) - 8 - struct.unpack("<I", path.read_bytes()[-8:-4])[0]
-
-    def between_tensors(marker: Path) -> bytes:
-        content = pickled(marker)
-        offsets = [len(content), len(content) + 4]
-        header = json.dumps({"w": {"dtype": "F32", "shape": [1], "data_offsets": offsets}}).encode()
-        return struct.pack("<Q", len(header)) + header + content + b"\0" * 4
-
-    def behind_header(path: Path) -> int:
-        return 8 + int(struct.unpack("<Q", path.read_bytes()[:8])[0])
-
-    def in_unknown_field(marker: Path) -> bytes:
-        payload = pickled(marker)
-        return harmless()["model.onnx"] + b"\xba\x3e" + bytes([len(payload)]) + payload
-
-    def extension(marker: Path) -> bytes:
-        """The type that pyarrow once restored by unpickling its metadata."""
-        metadata = {
-            "ARROW:extension:name": "arrow.py_extension_type",
-            "ARROW:extension:metadata": pickled(marker),
-        }
-        out = io.BytesIO()
-        field = pa.field("a", pa.int32(), metadata=metadata)
-        pq.write_table(pa.table([pa.array([1], pa.int32())], schema=pa.schema([field])), out)
-        return out.getvalue()
-
     def restore(folder: Path) -> object:
         metadata = pq.read_schema(folder / "table.parquet").field("a").metadata
         return pickle.loads(metadata[b"ARROW:extension:metadata"])
@@ -252,25 +221,21 @@ def within() -> Iterator[Unsafe]:
         with gzip.open(folder / "model.json") as content:
             return pickle.load(content)
 
-    yield file(
-        "table.parquet",
-        behind_columns,
-        unpickle("table.parquet", before_footer),
-        title="pickle before Parquet's footer",
-    )
-    yield file(
-        "model.safetensors",
-        between_tensors,
-        unpickle("model.safetensors", behind_header),
-        title="pickle before the first tensor",
-    )
-    yield file(
-        "model.onnx",
-        in_unknown_field,
-        unpickle("model.onnx", lambda _: len(harmless()["model.onnx"]) + 3),
-        title="pickle in an unknown field of ONNX",
-    )
-    yield file("table.parquet", extension, restore, title="pickled extension type of Arrow")
+    for title, name, made in (
+        ("pickle before Parquet's footer", "table.parquet", behind_columns),
+        ("pickle before the first tensor", "model.safetensors", between_tensors),
+        ("pickle in an unknown field of ONNX", "model.onnx", in_unknown_field),
+        ("pickle as a text of PNG", "plot.png", in_text_chunk),
+        ("pickle behind PNG's pixels", "plot.png", behind_pixels),
+    ):
+        yield file(name, made, unpickle(name, last_pickle), title=title)
+    for name in ("arrow.py_extension_type", "ray.data.arrow_pickled_object"):
+        yield file(
+            "table.parquet",
+            lambda marker, name=name: extension(name, marker),
+            restore,
+            title=f"pickle of the Arrow type {name}",
+        )
     yield file(
         "model.json",
         lambda marker: gzip.compress(pickled(marker)),
@@ -283,6 +248,53 @@ def within() -> Iterator[Unsafe]:
         unpickle("model.safetensors"),
         title="pickle that is safetensors",
     )
+
+
+def last_pickle(path: Path) -> int:
+    """Where a pickle of protocol 4 begins."""
+    return path.read_bytes().rindex(b"\x80\x04\x95")
+
+
+def behind_columns(marker: Path) -> bytes:
+    content = artifacts.parquet()
+    (length,) = struct.unpack("<I", content[-8:-4])
+    return content[: -8 - length] + pickled(marker) + content[-8 - length :]
+
+
+def between_tensors(marker: Path) -> bytes:
+    content = pickled(marker)
+    offsets = [len(content), len(content) + 4]
+    header = json.dumps({"w": {"dtype": "F32", "shape": [1], "data_offsets": offsets}}).encode()
+    return struct.pack("<Q", len(header)) + header + content + b"\0" * 4
+
+
+def in_unknown_field(marker: Path) -> bytes:
+    payload = pickled(marker)
+    return harmless()["model.onnx"] + b"\xba\x3e" + bytes([len(payload)]) + payload
+
+
+def extension(name: str, marker: Path) -> bytes:
+    """A column of a type that its library restores by unpickling what belongs to it."""
+    metadata = {"ARROW:extension:name": name, "ARROW:extension:metadata": pickled(marker)}
+    out = io.BytesIO()
+    field = pa.field("a", pa.int32(), metadata=metadata)
+    pq.write_table(pa.table([pa.array([1], pa.int32())], schema=pa.schema([field])), out)
+    return out.getvalue()
+
+
+def in_text_chunk(marker: Path) -> bytes:
+    return with_chunk(artifacts.png(), b"tEXt", b"pickle\0" + pickled(marker))
+
+
+def behind_pixels(marker: Path) -> bytes:
+    """More image data than the image needs, in a chunk of its own."""
+    return with_chunk(artifacts.png(), b"IDAT", pickled(marker))
+
+
+def with_chunk(image: bytes, kind: bytes, content: bytes) -> bytes:
+    """The image with one more chunk before its last."""
+    chunk = struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+    return image[:-12] + chunk + image[-12:]
 
 
 def hopping_safetensors(marker: Path, payload: Callable[[Path], bytes] = text_pickle) -> bytes:

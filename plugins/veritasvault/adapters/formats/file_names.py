@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import PurePosixPath
 
 from veritasvault.adapters.formats.base import Refused
 
 _REMEDY = "rename it, or leave it out"
-REQUIREMENTS = re.compile(r"(.*[-_.])?(requirements|constraints)([-_.].*)?\.txt", re.IGNORECASE)
-"""Lists of packages, which pip installs; their content is checked as well."""
 # Package managers, build tools and editors run commands that such files name.
 _OBEYED = frozenset(
     {

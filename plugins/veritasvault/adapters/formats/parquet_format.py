@@ -12,12 +12,13 @@ from veritasvault.adapters.formats.base import Refused, read_exactly
 _REMEDY = "write it again with pyarrow, without page index and bloom filters"
 _MAGIC = b"PAR1"
 _LONGEST_FOOTER = 16 << 20
-# An Arrow extension type of this name is restored by unpickling.
-_PICKLED = b"arrow.py_extension_type"
+_SCHEMA = b"ARROW:schema"
+# Whose library is imported builds an extension type from its bytes: pyarrow, Ray and others by unpickling.
+_EXTENSION = b"ARROW:extension:name"
 
 
 def check(file: IO[bytes], size: int) -> None:
-    """Refuse hidden bytes before, between and behind the column chunks, and pickled extension types."""
+    """Refuse hidden bytes before, between and behind the column chunks, and extension types."""
     if size < 12 or read_exactly(file, 4, "its header", _REMEDY) != _MAGIC:
         raise Refused("it does not begin as Parquet", _REMEDY)
     file.seek(size - 8)
@@ -44,13 +45,12 @@ def _metadata(file: IO[bytes]) -> Any:
         entries = metadata.metadata or {}
     except (pa.ArrowException, OSError, ValueError) as error:
         raise Refused(f"its footer cannot be read ({error})", _REMEDY) from error
-    for value in entries.values():
-        try:
-            decoded = base64.b64decode(value, validate=True)
-        except binascii.Error:
-            decoded = b""
-        if _PICKLED in value or _PICKLED in decoded:
-            raise Refused("its schema holds a pickled extension type", "store plain Arrow types")
+    try:
+        schema = base64.b64decode(entries.get(_SCHEMA, b""), validate=True)
+    except binascii.Error as error:
+        raise Refused("its Arrow schema is not base64", _REMEDY) from error
+    if _EXTENSION in schema:
+        raise Refused("its schema has an extension type, which may be a pickle", "store plain Arrow types")
     return metadata
 
 

@@ -57,27 +57,6 @@ def check_text(file: IO[bytes], size: int) -> None:
     refuse_pickles_in_text(file, size)
 
 
-_REQUIREMENT = re.compile(
-    r"[A-Za-z0-9][A-Za-z0-9._-]*\s*(\[[A-Za-z0-9._,\s-]*\])?\s*([<>=!~][=<>!~0-9A-Za-z.*+,\s-]*)?(;[^@]*)?"
-    r"(\s--hash=[a-z0-9]+:[0-9a-f]+)*"
-)
-
-
-def check_requirements(file: IO[bytes], size: int) -> None:
-    """Refuse a list of requirements that names anything but packages and their versions.
-
-    pip runs the build scripts of whatever path or address such a list names, and obeys its options.
-    """
-    check_text(file, size)
-    file.seek(0)
-    for line in file.read().decode("utf-8").replace("\\\n", " ").splitlines():
-        entry = line.partition("#")[0].strip()
-        if entry and not _REQUIREMENT.fullmatch(entry):
-            raise Refused(
-                f"pip reads it, and {entry[:80]!r} is no package with a version", "name packages only"
-            )
-
-
 def _refuse_script(start: bytes) -> None:
     if start.startswith(b"#!"):
         raise Refused("it begins as a script", "leave out the line with #!")
