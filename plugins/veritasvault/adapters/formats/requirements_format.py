@@ -19,13 +19,14 @@ _REQUIREMENT = re.compile(
 )
 # pip takes a name that ends so for a file of the directory it runs in.
 _ARCHIVE = re.compile(r"[^\s;\[<>=!~]*\.(whl|zip|tar|tgz|tbz|txz|tlz|gz|bz2|xz|lzma)\b", re.IGNORECASE)
+_REMEDY = "name packages and their versions only"
 _COMMENT = re.compile(r"(^|\s+)#.*$")
 
 
 def check(file: IO[bytes], size: int) -> None:
     """Refuse paths, addresses and options: pip runs the build scripts of whatever they name."""
     if size > _LARGEST:
-        raise Refused(f"it is a list of requirements of {size} bytes", "name packages only")
+        raise Refused(f"it is a list of requirements of {size} bytes", _REMEDY)
     check_text(file, size)
     file.seek(0)
     for line in file.read().decode("utf-8").replace("\\\n", " ").splitlines():
