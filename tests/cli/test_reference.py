@@ -79,6 +79,7 @@ def test_the_keys_of_json_documents_are_those_of_the_page(console: Console) -> N
     answers: dict[str, tuple[tuple[object, ...], set[str]]] = {
         "models list": (("models", "list"), {"versions"}),
         "models show": (("models", "show", "forecast@1"), version | set(keys["models show"])),
+        "models card": (("models", "card", "forecast@1"), version | {"markdown", "empty", "file"}),
         "models retrieve": (("models", "retrieve", "forecast@1", "copy"), version | {"destination"}),
         "models receipt": (("models", "receipt", "forecast@1", receipt), version | {"file"}),
         "register": (
@@ -92,6 +93,11 @@ def test_the_keys_of_json_documents_are_those_of_the_page(console: Console) -> N
         ),
         "ledger checkpoint": (("ledger", "checkpoint"), set(keys["ledger checkpoint"])),
         "keys list": (("keys", "list"), {"keys"}),
+        "policy check": (
+            ("policy", "check"),
+            set(keys["policy check"]) - {"name", "expected", "found"},
+        ),
+        "policy bundle": (("policy", "bundle", "policy.tar.gz"), set(keys["policy bundle"])),
         "doctor": (("doctor",), {"healthy", "checks"}),
     }
     for name, (arguments, expected) in answers.items():

@@ -14,6 +14,7 @@ from veritasvault.cli.ledger import ledger
 from veritasvault.cli.mlflow_sync import mlflow
 from veritasvault.cli.models import models
 from veritasvault.cli.options import CONTEXT
+from veritasvault.cli.policy import policy
 from veritasvault.cli.register import register
 from veritasvault.cli.verify import verify
 
@@ -52,7 +53,7 @@ def veritas() -> None:
 
 
 models.add_command(card)
-for command in (models, verify, register, ledger, keys, mlflow, doctor):
+for command in (models, verify, register, ledger, keys, policy, mlflow, doctor):
     veritas.add_command(command)
 
 

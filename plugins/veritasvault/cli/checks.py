@@ -1,4 +1,4 @@
-"""Checks of what the registry stands on: Python, settings, storage, ledger, snapshots, tracking."""
+"""Checks of what the registry stands on: Python, settings, storage, ledger, policy, snapshots, tracking."""
 
 from __future__ import annotations
 
@@ -141,6 +141,20 @@ def ledger(application: Application) -> Check:
     if pending:
         return Check("ledger", "warn", detail, "veritas ledger checkpoint")
     return Check("ledger", "ok", detail)
+
+
+def policy(application: Application) -> Check:
+    """Whether promotions can be decided, and are decided as expected."""
+    from veritasvault.cli.policy_report import report_on
+
+    if find_spec("regopy") is None:
+        return Check("policy", "warn", "regopy is missing", "pip install 'veritasvault[policy]'")
+    report = report_on(application)
+    detail = f"{report.place}: {report.digest[:16]}…, {report.cases} cases"
+    if not report.good:
+        wrong = [*report.problems, *(f"case failed: {failure.name}" for failure in report.failures)]
+        return Check("policy", "fail", f"{detail}; {wrong[0]}", "veritas policy check")
+    return Check("policy", "ok", f"{detail} decided as expected")
 
 
 def snapshots(application: Application) -> Check:

@@ -25,7 +25,7 @@ _MEANINGS = {"ok": "good", "warn": "unsure", "fail": "bad"}
 def doctor(context: click.Context, as_json: bool) -> None:
     """Say what is configured, reachable and wrong, and how to mend it.
 
-    Looks at settings, storage, ledger, keys, snapshots, tracking, engines, packages and Airflow's
+    Looks at settings, storage, ledger, keys, policy, snapshots, tracking, engines, packages and Airflow's
     database. Each check is ok, warn (something optional is missing, or risky) or fail, with a remedy.
     Exit code 1 if a check fails.
 
@@ -62,6 +62,7 @@ def examine(environment: Mapping[str, str]) -> list[Check]:
         "registry": lambda: checks.registry(application),
         "ledger": lambda: checks.ledger(application),
         "keys": lambda: key_checks.keys(application),
+        "policy": lambda: checks.policy(application),
         "snapshots": lambda: checks.snapshots(application),
         "tracking": lambda: checks.tracking(application),
         "dask": lambda: engine_checks.dask(application.settings.dask),
