@@ -1,10 +1,11 @@
-"""Kills a forked process at the n-th step it takes towards the outside: file system, S3, SQL."""
+"""Kills a forked process at the n-th step it takes towards the outside: file system, servers, SQL, git."""
 
 from __future__ import annotations
 
 import functools
 import os
 import signal
+import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -49,12 +50,24 @@ class KillPoints:
         for name in ("fsync", "link", "rename", "replace", "mkdir", "unlink", "chmod"):
             self.around(os, name, lambda *_, _name=name, **__: f"os.{_name}")
         from botocore.httpsession import URLLib3Session
+        from requests.adapters import HTTPAdapter
         from sqlalchemy.engine.default import DefaultDialect
 
         self.around(URLLib3Session, "send", lambda _, request: f"S3 {request.method}", after=True)
+        self.around(HTTPAdapter, "send", lambda _, request, **__: _sending(request.method), after=True)
+        self.around(subprocess, "run", lambda arguments, **_: _in_git(arguments), after=True)
         self.around(DefaultDialect, "do_execute", lambda _, __, sql, *___: _writing(sql))
         self.around(DefaultDialect, "do_executemany", lambda _, __, sql, *___: _writing(sql))
         self.around(DefaultDialect, "do_commit", lambda *_: "SQL COMMIT", after=True)
+
+
+def _sending(method: str) -> str:
+    return "" if method in ("GET", "HEAD") else f"HTTP {method}"
+
+
+def _in_git(arguments: list[str]) -> str:
+    changing = {"fast-import", "fetch", "push"}.intersection(arguments)
+    return f"git {changing.pop()}" if arguments[0] == "git" and changing else ""
 
 
 def _writing(sql: str) -> str:

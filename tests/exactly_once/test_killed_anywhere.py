@@ -5,18 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from domain.registry.ports import ModelRegistryPort
 from tests.exactly_once.candidates import register, write_artifact
 from tests.exactly_once.kill_points import Outcome, in_child
+from veritasvault.adapters.oci_registry import OciModelRegistry
 from veritasvault.adapters.s3_registry import S3ModelRegistryAdapter
 from veritasvault.bootstrap import Application, bootstrap
 from veritasvault.settings import Settings
 
 PART = 5 * 2**20  # the smallest part S3 takes
 LARGE = 11 * 2**20  # three parts
+CHUNK = 2**18  # OCI has no smallest one
 
 
 class SmallParts(Application):
@@ -24,10 +27,12 @@ class SmallParts(Application):
 
     @cached_property
     def registry(self) -> ModelRegistryPort:
-        bucket, prefix = self.settings.registry.removeprefix("s3://").split("/")
+        place = urlsplit(self.settings.registry)
+        if place.scheme == "oci":
+            return OciModelRegistry(place.netloc, place.path.strip("/"), insecure=True, chunk_size=CHUNK)
         return S3ModelRegistryAdapter(
-            bucket,
-            prefix=prefix,
+            place.netloc,
+            prefix=place.path.strip("/"),
             endpoint_url=self.settings.s3_endpoint,
             multipart_threshold=PART,
             part_size=PART,
@@ -63,7 +68,16 @@ class System:
         return len(rows)
 
 
-@pytest.fixture(params=["filesystem-sqlite", "filesystem-postgresql", "s3-sqlite", "s3-postgresql"])
+@pytest.fixture(
+    params=[
+        "filesystem-sqlite",
+        "filesystem-postgresql",
+        "s3-sqlite",
+        "s3-postgresql",
+        "oci-sqlite",
+        "git-sqlite",
+    ]
+)
 def system(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> System:
     registry, ledger = request.param.split("-")
     environment = {"VERITAS_HOME": str(tmp_path / "home")}
@@ -74,11 +88,18 @@ def system(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", server.access_key)
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", server.secret_key)
         monkeypatch.setenv("AWS_DEFAULT_REGION", server.region)
+    if registry == "oci":
+        environment["VERITAS_REGISTRY"] = (
+            f"oci://{request.getfixturevalue('oci_server').host}/models?insecure=1"
+        )
+    if registry == "git":
+        environment["VERITAS_REGISTRY"] = f"git+{request.getfixturevalue('git_remote').url}"
     if ledger == "postgresql":
         environment["VERITAS_LEDGER"] = request.getfixturevalue("postgres_url")()
     # Imported here, by registering once elsewhere, a child finds everything already loaded.
     register(bootstrap({"VERITAS_HOME": str(tmp_path / "warm")}), tmp_path / "warm-artifacts", 0)
-    return System(environment, tmp_path / "artifacts", LARGE if registry == "s3" else 0)
+    large = {"s3": LARGE, "oci": 3 * CHUNK - 1}
+    return System(environment, tmp_path / "artifacts", large.get(registry, 0))
 
 
 def test_a_kill_at_any_step_leaves_nothing_half_registered_and_a_retry_registers_once(system: System) -> None:

@@ -21,9 +21,10 @@ _DEADLINE = 300.0
 """Seconds to win a push against other writers."""
 _MOST_PAUSE = 2.0
 _AUTHOR = "VeritasVault <registry@veritasvault.invalid>"
+_LONGEST_HEAD = 2048
+"""More bytes than the line has that says what an object is; a missing one's holds its whole name."""
 _TRACKED = "refs/remotes/origin/followed"
 _NEXT = "refs/veritas/next"
-_REGULAR = ("100644", "100755")
 # What is left in the clone when git was killed in it; the clone is then made anew.
 _STALE = (".lock'", "bad object", "corrupt", "is empty", "unable to read")
 # Somebody pushed first, or is pushing.
@@ -38,12 +39,11 @@ _LOST = (
 
 @dataclass(frozen=True, slots=True)
 class TreeFile:
-    """A file of a commit: path, git's object id, size in bytes, and whether it is a regular file."""
+    """A file of a commit: path, git's object id, and size in bytes."""
 
     path: str
     object_id: str
     size: int
-    regular: bool
 
 
 class GitBranch:
@@ -65,29 +65,34 @@ class GitBranch:
         with self._turn():
             return self._fetch()
 
-    def files(self, commit: str, path: str) -> Iterator[TreeFile]:
-        """All files at or below a path, in git's order, which is that of their names' bytes."""
-        listed = self._ask("listing", "ls-tree", "-r", "-z", "-l", "--full-tree", commit, "--", path)
+    def files(self, commit: str, *paths: str) -> Iterator[TreeFile]:
+        """All files at or below the paths, in git's order, which is that of their names' bytes."""
+        listed = self._ask("listing", "ls-tree", "-r", "-z", "-l", "--full-tree", commit, "--", *paths)
         for line in listed.split(b"\0"):
             if line:
                 described, _, name = line.partition(b"\t")
-                mode, _, object_id, size = described.decode().split()
-                count = int(size) if size.isdigit() else 0
-                yield TreeFile(name.decode(errors="replace"), object_id, count, mode in _REGULAR)
+                _, _, object_id, size = described.decode().split()
+                # A submodule has no size.
+                yield TreeFile(name.decode(errors="replace"), object_id, int(size) if size.isdigit() else 0)
 
-    def read(self, objects: Sequence[str]) -> list[bytes]:
-        """The contents of objects, by their ids."""
-        answer = self._ask("reading", "cat-file", "--batch", given="\n".join(objects).encode())
-        contents = []
-        for object_id in objects:
-            head, _, answer = answer.partition(b"\n")
-            if not head.startswith(f"{object_id} blob ".encode()):
-                raise translated(
-                    GitFailed(f"missing blob: {head.decode(errors='replace')}"), "reading", self.url
-                )
-            size = int(head.rsplit(b" ", 1)[1])
-            contents.append(answer[:size])
-            answer = answer[size + 1 :]
+    def read(self, commit: str, path: str) -> bytes | None:
+        """A file of a commit; None if there is none."""
+        (content,) = self.read_all([f"{commit}:{path}"])
+        return content
+
+    def read_all(self, objects: Sequence[str]) -> list[bytes | None]:
+        """The contents of objects, by their names in git; None for one that is not a file."""
+        if not objects:
+            return []
+        answer = memoryview(self._ask("reading", "cat-file", "--batch", given="\n".join(objects).encode()))
+        contents: list[bytes | None] = []
+        for _ in objects:
+            end = bytes(answer[:_LONGEST_HEAD]).index(b"\n")
+            head = bytes(answer[:end]).split(b" ")
+            answer = answer[end + 1 :]
+            kind, size = (head[1], int(head[2]) + 1) if len(head) == 3 and head[2].isdigit() else (b"", 0)
+            contents.append(bytes(answer[: size - 1]) if kind == b"blob" else None)
+            answer = answer[size:]
         return contents
 
     def change(self, message: str, missing: Callable[[str | None], Mapping[str, bytes]]) -> None:
@@ -133,7 +138,7 @@ class GitBranch:
             if "couldn't find remote ref" in error.text:
                 return None
             raise
-        return git.run("rev-parse", "--verify", _TRACKED).decode().strip()
+        return (self._clone / "FETCH_HEAD").read_text().split()[0]
 
     def _commit(self, parent: str | None, message: str, files: Mapping[str, bytes]) -> str:
         """Write a commit with more files into the clone; its id. The format is git-fast-import(1)'s."""

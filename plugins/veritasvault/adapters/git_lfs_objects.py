@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,21 +58,41 @@ class LfsObjects:
         self.url = url
         self._scratch = scratch
 
+    @contextmanager
+    def transfer(self) -> Iterator[LfsTransfer]:
+        """A way to send and fetch objects until the block ends, through a repository that ends with it."""
+        with private_directory(self._scratch) as private:
+            try:
+                git = make_bare(private, self.url)
+            except OSError as error:
+                raise unavailable(error, f"using {private}") from error
+            yield LfsTransfer(git, self.url)
+
+
+@dataclass(frozen=True, slots=True)
+class LfsTransfer:
+    """Sends and fetches objects through a private repository.
+
+    Attributes:
+        url: of the repository that they belong to.
+    """
+
+    git: Git
+    url: str
+
     def push(self, files: Mapping[Digest, Path]) -> None:
         """Send objects that the server does not have; one it has it keeps, whatever its content is."""
         if not files:
             return
-        with private_directory(self._scratch) as private:
-            git = self._repository(private)
-            for sha256, path in files.items():
-                _place(path, _object(private, sha256))
-            names = "\n".join(files).encode() + b"\n"
-            try:
-                git.run("lfs", "push", "--object-id", "--stdin", "origin", given=names)
-            except GitFailed as error:
-                raise translated(error, "storing files with git-lfs", self.url) from error
+        for sha256, path in files.items():
+            _place(path, self._object(sha256))
+        names = "\n".join(files).encode() + b"\n"
+        try:
+            self.git.run("lfs", "push", "--object-id", "--stdin", "origin", given=names)
+        except GitFailed as error:
+            raise translated(error, "storing files with git-lfs", self.url) from error
 
-    def read(self, pointer: Pointer, name: str) -> Iterator[bytes]:
+    def fetch(self, pointer: Pointer, name: str) -> Iterator[bytes]:
         """The object as the server has it now, in chunks; `name` says in errors what it is.
 
         Raises:
@@ -80,24 +101,19 @@ class LfsObjects:
         """
         if pointer.size == 0:
             return
-        with private_directory(self._scratch) as private:
-            self._download(self._repository(private), pointer, name)
-            try:
-                with _object(private, pointer.sha256).open("rb") as content:
-                    while chunk := content.read(_CHUNK):
-                        yield chunk
-            except OSError as error:
-                raise unavailable(error, f"reading {name}") from error
-
-    def _repository(self, private: Path) -> Git:
+        copy = self._object(pointer.sha256)
         try:
-            return make_bare(private, self.url)
+            copy.unlink(missing_ok=True)  # git-lfs would not ask the server for what is here
+            self._download(pointer, name)
+            with copy.open("rb") as content:
+                while chunk := content.read(_CHUNK):
+                    yield chunk
         except OSError as error:
-            raise unavailable(error, f"using {private}") from error
+            raise unavailable(error, f"reading {name}") from error
 
-    def _download(self, git: Git, pointer: Pointer, name: str) -> None:
+    def _download(self, pointer: Pointer, name: str) -> None:
         try:
-            git.run("lfs", "smudge", "--", name, given=pointer.to_bytes(), discard=True)
+            self.git.run("lfs", "smudge", "--", name, given=pointer.to_bytes(), discard=True)
         except GitFailed as error:
             if any(sign in error.text for sign in _CHANGED):
                 raise IntegrityError(
@@ -110,10 +126,9 @@ class LfsObjects:
                 ) from error
             raise translated(error, f"reading {name}", self.url) from error
 
-
-def _object(repository: Path, sha256: Digest) -> Path:
-    """Where git-lfs keeps an object in a repository."""
-    return repository / "lfs" / "objects" / sha256[:2] / sha256[2:4] / sha256
+    def _object(self, sha256: Digest) -> Path:
+        """Where git-lfs keeps an object in the private repository."""
+        return self.git.directory / "lfs" / "objects" / sha256[:2] / sha256[2:4] / sha256
 
 
 def _place(source: Path, place: Path) -> None:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from domain.registry.artifact import StagedArtifact, as_artifact_path
 from domain.registry.canonical import Digest, as_digest, digest
 from domain.registry.errors import IntegrityError, InvalidInput, NotFound, Unavailable
 from domain.registry.manifest import ModelId, as_model_id
 from domain.registry.ports import StoredFile
-from veritasvault.adapters.git_branch import GitBranch, TreeFile
-from veritasvault.adapters.git_lfs_objects import LfsObjects, Pointer
+from veritasvault.adapters.git_branch import GitBranch
+from veritasvault.adapters.git_lfs_objects import LfsObjects, LfsTransfer, Pointer
 from veritasvault.adapters.retrieval import require_same, retrieve, verified_manifest
 
+T = TypeVar("T")
 _ATTRIBUTES = ".gitattributes"
 _IN_LFS = b"models/*/artifact/** filter=lfs diff=lfs merge=lfs -text\n"
 
@@ -49,12 +51,11 @@ class GitLfsModelRegistry:
             for file in artifact.artifact.files
         }
         wanted[f"{home}/metadata.json"] = manifest
-        self._missing(self._newest(), home, wanted)  # before anything large is sent
-        self._objects.push(
-            {file.sha256: artifact.root / file.path for file in artifact.artifact.files if file.size}
-        )
-        for file in artifact.artifact.files:
-            self._require_stored(f"{home}/artifact/{file.path}", Pointer(file.sha256, file.size))
+        files = artifact.artifact.files
+        with self._objects.transfer() as transfer:
+            transfer.push({file.sha256: artifact.root / file.path for file in files if file.size})
+            for file in files:
+                _require_stored(transfer, f"{home}/artifact/{file.path}", Pointer(file.sha256, file.size))
         self._branch.change(f"storing model {model_id}", lambda newest: self._missing(newest, home, wanted))
 
     def retrieve_model(self, model_id: ModelId, destination: Path) -> None:
@@ -70,7 +71,8 @@ class GitLfsModelRegistry:
 
     def exists(self, model_id: ModelId) -> bool:
         place = f"models/{as_model_id('model_id', model_id)}/metadata.json"
-        return self._find(self._newest(), place) is not None
+        newest = self._newest()
+        return newest is not None and self._branch.read(newest, place) is not None
 
     def list(self) -> Iterator[ModelId]:
         newest = self._newest()
@@ -94,14 +96,10 @@ class GitLfsModelRegistry:
 
     def contents(self, model_id: ModelId) -> Iterator[StoredFile]:
         root = f"models/{as_model_id('model_id', model_id)}/artifact/"
-        newest = self._newest()
-        if newest is None:
-            return
-        files = list(self._branch.files(newest, root))
-        pointers = self._branch.read([file.object_id for file in files])
+        files = self._in_one_commit(lambda commit: list(self._branch.files(commit, root))) or []
         found = []
-        for file, data in zip(files, pointers, strict=True):
-            pointer = Pointer.from_bytes(data)
+        for file, data in zip(files, self._branch.read_all([f.object_id for f in files]), strict=True):
+            pointer = Pointer.from_bytes(data or b"")
             found.append(StoredFile(file.path.removeprefix(root), pointer.size if pointer else file.size))
         yield from sorted(found, key=lambda file: file.path)
 
@@ -113,25 +111,24 @@ class GitLfsModelRegistry:
         if pointer is None:
             yield data
         else:
-            yield from self._objects.read(pointer, name)
+            with self._objects.transfer() as transfer:
+                yield from transfer.fetch(pointer, name)
 
     def _newest(self) -> str | None:
         self._seen = self._branch.newest()
         return self._seen
 
     def _read(self, place: str) -> bytes:
-        """A file of the commit seen last, so that a model's parts are of one commit; else of the newest."""
-        file = self._find(self._seen, place) or self._find(self._newest(), place)
-        if file is None:
+        data = self._in_one_commit(lambda commit: self._branch.read(commit, place))
+        if data is None:
             raise NotFound(f"{place} is not stored in {self._url}")
-        if not file.regular:
-            raise IntegrityError(f"{place} is not a regular file, restore it from a backup")
-        return self._branch.read([file.object_id])[0]
+        return data
 
-    def _find(self, commit: str | None, place: str) -> TreeFile | None:
-        if commit is None:
-            return None
-        return next((file for file in self._branch.files(commit, place) if file.path == place), None)
+    def _in_one_commit(self, look: Callable[[str], T | None]) -> T | None:
+        """What is found in the commit seen last, so that a model's parts are of one; else in the newest."""
+        found = look(self._seen) if self._seen else None
+        newest = self._newest() if not found else None
+        return look(newest) if newest else found
 
     def _missing(self, commit: str | None, home: str, wanted: dict[str, bytes]) -> dict[str, bytes]:
         """What a commit lacks of the files wanted below `home`.
@@ -139,33 +136,33 @@ class GitLfsModelRegistry:
         Raises:
             IntegrityError: it has one of them with other content, or one more below `artifact/`.
         """
-        found = {} if commit is None else {file.path: file for file in self._branch.files(commit, home)}
+        found = {}
+        if commit is not None:
+            found = {file.path: file for file in self._branch.files(commit, home, _ATTRIBUTES)}
         for path in sorted(found.keys() - wanted.keys()):
             if path.startswith(f"{home}/artifact/"):
                 raise IntegrityError(f"{path} is not in the manifest, remove it")
         known = sorted(found.keys() & wanted.keys())
-        for path, data in zip(
-            known, self._branch.read([found[path].object_id for path in known]), strict=True
-        ):
-            if not found[path].regular:
-                raise IntegrityError(f"{path} is not a regular file, restore it from a backup")
-            require_same(path, *_described(wanted[path]), *_described(data))
+        stored = self._branch.read_all([found[path].object_id for path in known])
+        for path, data in zip(known, stored, strict=True):
+            require_same(path, *_described(wanted[path]), *_described(data or b""))
         lacking = {path: content for path, content in wanted.items() if path not in found}
-        if lacking and self._find(commit, _ATTRIBUTES) is None:
+        if lacking and _ATTRIBUTES not in found:
             lacking[_ATTRIBUTES] = _IN_LFS
         return lacking
 
-    def _require_stored(self, name: str, pointer: Pointer) -> None:
-        """Read back what the LFS server has: it keeps what it had before, however it came there."""
-        found = hashlib.sha256()
-        count = 0
-        try:
-            for chunk in self._objects.read(pointer, name):
-                found.update(chunk)
-                count += len(chunk)
-        except NotFound as error:
-            raise Unavailable(f"{name} is not there although it was stored: run it again later") from error
-        require_same(name, pointer.size, pointer.sha256, count, found.hexdigest())
+
+def _require_stored(transfer: LfsTransfer, name: str, pointer: Pointer) -> None:
+    """Read back what the LFS server has: it keeps what it had before, however it came there."""
+    found = hashlib.sha256()
+    count = 0
+    try:
+        for chunk in transfer.fetch(pointer, name):
+            found.update(chunk)
+            count += len(chunk)
+    except NotFound as error:
+        raise Unavailable(f"{name} is not there although it was stored: run it again later") from error
+    require_same(name, pointer.size, pointer.sha256, count, found.hexdigest())
 
 
 def _described(data: bytes) -> tuple[int, str]:

@@ -7,6 +7,7 @@ authentication via central service" of the distribution project, besides plain b
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import random
 import re
@@ -85,6 +86,7 @@ class OciRepository:
         doing = f"reading the image manifest {tag}"
         with self._answer(doing, "GET", self._path(f"manifests/{tag}"), headers=_ACCEPT) as answer:
             if answer.status_code == 404:
+                self.require()  # not everything that answers 404 is a registry
                 return None
             if answer.status_code != 200:
                 raise self._refusal(answer, doing)
@@ -128,7 +130,7 @@ class OciRepository:
         """Send a blob in chunks; `name` says in errors what it is.
 
         Raises:
-            IntegrityError: what arrived has another SHA-256.
+            IntegrityError: the content has another SHA-256.
         """
         doing = f"storing {name}"
         with self._answer(doing, "POST", self._path("blobs/uploads/")) as answer:
@@ -137,38 +139,42 @@ class OciRepository:
             place = self._location(answer, doing)
             size = max(self.chunk_size, int(answer.headers.get("OCI-Chunk-Min-Length") or 0))
         try:
-            place, last = self._send(doing, place, content, size)
-            separator = "&" if urlsplit(place).query else "?"
-            with self._answer(
-                doing, "PUT", f"{place}{separator}digest=sha256:{sha256}", headers=_BYTES, data=last
-            ) as answer:
-                if answer.status_code == 400 and _code(answer) == "DIGEST_INVALID":
-                    raise IntegrityError(f"the staged copy of {name} was changed while it was sent")
-                if answer.status_code != 201:
-                    raise self._refusal(answer, doing)
+            chunk, following, sent = content.read(size), content.read(size), 0
+            found = hashlib.sha256(chunk)
+            while following:
+                found.update(following)
+                place = self._send(doing, place, chunk, sent)
+                sent += len(chunk)
+                chunk, following = following, content.read(size)
+            # Not left to the server, which keeps an upload that it refused.
+            if found.hexdigest() != sha256:
+                raise IntegrityError(f"the staged copy of {name} was changed while it was sent")
+            self._finish(doing, place, chunk, sha256)
         except BaseException:
             with contextlib.suppress(Exception), self._answer(doing, "DELETE", place):
                 pass
             raise
 
-    def _send(self, doing: str, place: str, content: IO[bytes], size: int) -> tuple[str, bytes]:
-        """Send all chunks but the last; where the upload goes on, and the last one."""
-        sent = 0
-        chunk, following = content.read(size), content.read(size)
-        while following:
-            headers = {**_BYTES, "Content-Range": f"{sent}-{sent + len(chunk) - 1}"}
-            with self._answer(doing, "PATCH", place, headers=headers, data=chunk) as answer:
-                if answer.status_code != 202:
-                    raise self._refusal(answer, doing)
-                place = self._location(answer, doing)
-            sent += len(chunk)
-            chunk, following = following, content.read(size)
-        return place, chunk
+    def _send(self, doing: str, place: str, chunk: bytes, sent: int) -> str:
+        """Send a chunk that is not the last, after so many bytes; where the upload goes on."""
+        headers = {**_BYTES, "Content-Range": f"{sent}-{sent + len(chunk) - 1}"}
+        with self._answer(doing, "PATCH", place, headers=headers, data=chunk) as answer:
+            if answer.status_code != 202:
+                raise self._refusal(answer, doing)
+            return self._location(answer, doing)
+
+    def _finish(self, doing: str, place: str, chunk: bytes, sha256: Digest) -> None:
+        """Send the last chunk, and the digest of all."""
+        url = f"{place}{'&' if urlsplit(place).query else '?'}digest=sha256:{sha256}"
+        with self._answer(doing, "PUT", url, headers=_BYTES, data=chunk) as answer:
+            if answer.status_code != 201:
+                raise self._refusal(answer, doing)
 
     def _chunks(self, doing: str, place: str) -> Iterator[bytes]:
         """First whether the object is there, then its chunks."""
         with self._answer(doing, "GET", self._path(place), stream=True) as answer:
             if answer.status_code == 404:
+                self.require()
                 yield b""
                 return
             if answer.status_code != 200:
@@ -178,9 +184,12 @@ class OciRepository:
 
     def _has(self, place: str, doing: str) -> bool:
         with self._answer(doing, "HEAD", self._path(place), headers=_ACCEPT) as answer:
-            if answer.status_code not in (200, 404):
+            if answer.status_code == 404:
+                self.require()
+                return False
+            if answer.status_code != 200:
                 raise self._refusal(answer, doing)
-            return bool(answer.status_code == 200)
+            return True
 
     def _path(self, rest: str) -> str:
         return f"/v2/{self.name}/{rest}"
@@ -319,7 +328,9 @@ class OciRepository:
                 "repository", self.name, f"{self.host} has none such, create it or correct it"
             )
         if status == 404 and not code:
-            return InvalidInput("registry", self.host, "no OCI registry answers there, correct host and port")
+            return InvalidInput(
+                "registry", self.host, "no OCI registry answers there, correct host or repository"
+            )
         return Unavailable(
             f"{doing} in {self} failed, the registry answered {status} {code or 'without a reason'}: "
             "run it again later"
