@@ -12,7 +12,7 @@ from typing import Any
 from domain.registry.card.measured import STATEMENTS
 from domain.registry.errors import InvalidInput
 from domain.registry.gates import GATES, CompleteCard, Gate, build_gate
-from domain.registry.metadata import ModelMetadata
+from domain.registry.metadata import ModelMetadata, RiskTier, as_risk_tier
 from domain.registry.records import Fields, as_text
 from domain.risk.references import resolve
 
@@ -116,6 +116,7 @@ class ModelSpec:
             raise InvalidInput(
                 "gates", [], "add at least one gate, nothing is registered without being judged"
             )
+        tier = as_risk_tier("model.risk_tier", model.values["risk_tier"])
         parsed = cls(
             model=dict(model.values),
             schedule=_schedule(spec.values["schedule"]),
@@ -123,10 +124,7 @@ class ModelSpec:
             columns=_texts("features.columns", features.values["columns"], least=1),
             target=features.text("target"),
             training=_training(spec.values["training"]),
-            gates=tuple(
-                _gate(f"gates[{index}]", table, model.values["risk_tier"])
-                for index, table in enumerate(gates)
-            ),
+            gates=tuple(_gate(f"gates[{index}]", table, tier) for index, table in enumerate(gates)),
             statements=_statements(spec.values["card"]),
         )
         parsed.metadata("unknown until it is trained")
@@ -182,7 +180,7 @@ def _statements(value: object) -> Mapping[str, str]:
     return {name: as_text(f"card.{name}", text) for name, text in value.items()}
 
 
-def _gate(field_name: str, table: object, risk_tier: object) -> Gate:
+def _gate(field_name: str, table: object, risk_tier: RiskTier) -> Gate:
     if not isinstance(table, Mapping):
         raise InvalidInput(field_name, table, 'give a table with a kind, such as kind = "coverage"')
     settings = {name: value for name, value in table.items() if name != "kind"}

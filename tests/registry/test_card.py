@@ -6,6 +6,7 @@ import dataclasses
 import re
 from collections.abc import Callable
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -84,7 +85,7 @@ def test_the_card_says_what_is_known() -> None:
         "qlike lies between 0.5500 (BTC/USD)",
         "promoted to champion",
         "risk_officer",
-        "Better in calm & stressed markets.",
+        "Better in calm & stressed markets; ",
         "size 17",
         "signature model.sig",
     ):
@@ -166,6 +167,18 @@ def test_a_stricter_tier_requires_all_that_a_laxer_one_does() -> None:
     assert low < medium < high
     assert medium - low == {"stability", "importance", "assets", "regimes", "monitoring"}
     assert high - medium == {"design"}
+
+
+def test_the_page_on_cards_says_what_each_tier_requires() -> None:
+    """Both of its tables have the sections of a card in their order, and the first one their tiers."""
+    page = (Path(__file__).parents[2] / "docs" / "model-cards.md").read_text()
+    rows = [re.split(r" *\| *", line.strip("| ")) for line in page.splitlines() if line.startswith("| `")]
+    keys = [kind.key for kind in SECTIONS]
+    assert [row[0].strip("`") for row in rows] == keys + keys
+    documented = {row[0].strip("`"): row[3] if len(row) > 3 else "" for row in rows[: len(keys)]}
+    for kind in SECTIONS:
+        tiers = ", ".join(str(int(tier)) for tier in RiskTier if kind.required_in(tier))
+        assert documented[kind.key].strip() == tiers, kind.key
 
 
 def test_full_evidence_leaves_no_section_empty() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from domain.registry.errors import InvalidInput
@@ -9,6 +11,7 @@ from domain.registry.evidence import DataValidation, Evidence, LookAhead
 from domain.registry.gates import (
     GATES,
     BetterThanBaseline,
+    CompleteCard,
     Coverage,
     DataValidated,
     Gate,
@@ -18,6 +21,8 @@ from domain.registry.gates import (
     judge_all,
     unevaluated,
 )
+from domain.registry.metadata import RiskTier
+from tests.registry import card_examples
 
 GOOD = Evidence(
     metrics={"qlike": 0.54, "rmse": 0.16},
@@ -26,6 +31,7 @@ GOOD = Evidence(
     assets_covered=("A", "B"),
     data_validation=DataValidation(12),
     look_ahead=LookAhead(("2020-01-02",), 8),
+    details=card_examples.DETAILS,
 )
 ALL: list[Gate] = [
     Threshold("qlike", maximum=1.0),
@@ -34,6 +40,7 @@ ALL: list[Gate] = [
     DataValidated(),
     Coverage(),
     NoLookAhead(),
+    CompleteCard(RiskTier.HIGH),
 ]
 
 
@@ -68,6 +75,16 @@ def test_no_evidence_fails_every_gate() -> None:
         (NoLookAhead(), Evidence(look_ahead=LookAhead((), 8)), "no figures for a probe"),
         (NoLookAhead(), Evidence(look_ahead=LookAhead(("2020-01-02",), 0)), "no figures for a probe"),
         (DataValidated(), Evidence(data_validation=DataValidation(0)), "no figures for a data validation"),
+        (
+            CompleteCard(RiskTier.LOW),
+            replace(GOOD, details={**GOOD.details, "target": None}),
+            "tier 3 requires sections that nothing fills: features",
+        ),
+        (
+            CompleteCard(RiskTier.MEDIUM),
+            replace(GOOD, details={**GOOD.details, "importance": [], "statements": {}}),
+            "tier 2 requires sections that nothing fills: importance, monitoring",
+        ),
     ],
 )
 def test_a_failed_gate_says_why(gate: Gate, evidence: Evidence, reason: str) -> None:
@@ -75,6 +92,15 @@ def test_a_failed_gate_says_why(gate: Gate, evidence: Evidence, reason: str) -> 
     result = gate.judge(evidence)
     assert result.outcome == "failed"
     assert reason in result.reason
+
+
+@pytest.mark.parametrize("missing", ["importance", "by_regime", "by_year", "by_asset"])
+def test_a_laxer_tier_requires_less_of_the_card(missing: str) -> None:
+    """What fails a stricter tier may pass a laxer one, and figures say how many sections are empty."""
+    evidence = replace(GOOD, details={**GOOD.details, missing: []})
+    assert CompleteCard(RiskTier.LOW).judge(evidence).outcome == "passed"
+    strict = CompleteCard(RiskTier.MEDIUM).judge(evidence)
+    assert (strict.outcome, strict.figures["empty"]) == ("failed", 1.0)
 
 
 def test_equal_to_the_baseline_is_not_better() -> None:
@@ -92,6 +118,7 @@ def test_equal_to_the_baseline_is_not_better() -> None:
         ("better_than_baseline", {"metric": "qlike"}, "gates[0]"),
         ("coverage", {"minimum": 0}, "gates.minimum"),
         ("coverage", {"most": 1}, "gates[0]"),
+        ("complete_card", {"risk_tier": 4}, "gates.risk_tier"),
     ],
 )
 def test_a_wrong_setting_is_named(kind: str, settings: dict[str, object], field: str) -> None:

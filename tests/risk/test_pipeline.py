@@ -9,8 +9,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from domain.registry.card import required_sections, to_markdown
 from domain.registry.errors import DataNotArrived, DomainException, GateFailed, InvalidInput
 from domain.registry.events import ModelRegisteredEvent, RegistrationRefusedEvent
+from domain.registry.metadata import RiskTier
 from domain.registry.registration import RegisteredModel
 from domain.risk.pipeline import Candidate, Features, ModelPipeline, Rows, RunRequest
 from domain.risk.spec import ModelSpec
@@ -101,6 +103,49 @@ def test_real_prices_become_a_verified_version(desk: Desk, panel: pl.DataFrame) 
     assert desk.run(desk.write(panel)).outcome == "recognised"
 
 
+def test_the_card_of_the_registration_is_kept_with_the_version(desk: Desk, panel: pl.DataFrame) -> None:
+    """Both files are attachments with every required section filled, and what is shown later agrees."""
+    model = desk.run(desk.write(panel))
+    catalog = desk.application.catalog
+    kept = {
+        item.name: catalog.attachment(model.event, item).decode()
+        for item in model.event.attachments
+        if item.name.startswith("card.")
+    }
+    assert set(kept) == {"card.md", "card.html"}
+    shown = desk.application.cards.card("volatility_forecast@1")
+    required = {section.key for section in required_sections(RiskTier.MEDIUM)}
+    assert required <= {section.key for section in shown.sections if section.blocks}
+    measured = kept["card.md"].partition("## Features and target")[2].partition("## Gates")[0]
+    assert measured.strip()
+    assert measured in to_markdown(shown)
+    for said in (
+        "`market_vol_21`",
+        "stressed",
+        "beats every baseline",
+        f"`{model.model_id}`",
+        "realised_volatility_5_ahead",
+    ):
+        assert said in kept["card.md"], said
+    assert kept["card.html"].count("data:image/png;base64,") == 3
+
+
+def test_a_card_that_is_not_complete_is_a_failed_gate(desk: Desk, panel: pl.DataFrame) -> None:
+    """A model of tier 2 whose owner does not say how it is monitored is refused, with the section's name."""
+    desk.spec = replace(desk.spec, statements={})
+    with pytest.raises(GateFailed, match="tier 2 requires sections that nothing fills: monitoring"):
+        desk.run(desk.write(panel))
+    assert list(desk.application.registry.list()) == []
+
+
+def test_the_same_work_gives_the_same_evidence(tmp_path: Path, panel: pl.DataFrame) -> None:
+    """On another desk too, with what importance draws at random."""
+    desks = [Desk(tmp_path / name) for name in ("one", "other")]
+    events = [desk.run(desk.write(panel)).event for desk in desks]
+    one, other = ({item.name: item.sha256 for item in event.attachments} for event in events)
+    assert one["evidence.json"] == other["evidence.json"]
+
+
 def test_rows_after_the_as_of_date_change_nothing(desk: Desk, panel: pl.DataFrame) -> None:
     """Garbage in every later row gives the same rows, features, recipe and model id."""
     later = pl.col("date") > CUT
@@ -166,8 +211,9 @@ def test_a_failed_gate_is_in_the_ledger_and_nothing_is_stored(desk: Desk, panel:
     )
     with pytest.raises(GateFailed, match="XOM"):
         desk.run(desk.write(stale))
-    (event,) = [event for _, event in desk.application.ledger.events()]
-    assert isinstance(event, RegistrationRefusedEvent)
+    kinds = [type(event) for _, event in desk.application.ledger.events()]
+    assert kinds.count(RegistrationRefusedEvent) == 1
+    assert ModelRegisteredEvent not in kinds
     assert list(desk.application.registry.list()) == []
 
 

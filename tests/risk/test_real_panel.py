@@ -86,6 +86,14 @@ def test_the_model_beats_ewma_in_every_year_and_for_nearly_every_asset(
     assert sum(of_assets) >= 18
 
 
+def test_volatilities_are_what_the_model_lives_on(evaluated: tuple[str, Evaluation]) -> None:
+    """Without any of the two best features each of the eight years is forecast worse."""
+    _, found = evaluated
+    assert {item.feature for item in found.importance} == set(COLUMNS)
+    assert {item.feature for item in found.importance[:2]} == {"rv_63", "ewma_vol"}
+    assert all(item.qlike_rise > 0.05 and item.folds_worse == 8 for item in found.importance[:2])
+
+
 def test_the_folds_are_the_eight_years_before_the_as_of_date(
     evaluated: tuple[str, Evaluation], training: TrainingSet
 ) -> None:
