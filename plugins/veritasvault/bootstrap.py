@@ -7,8 +7,9 @@ task pays for what it uses alone.
 from __future__ import annotations
 
 import datetime as dt
-import getpass
+import os
 import platform
+import pwd
 import socket
 import subprocess
 from collections.abc import Callable, Mapping
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from domain.registry.evidence import Attachment
     from domain.registry.key_management import KeyManagement
     from domain.registry.ledger import Ledger
+    from domain.registry.lifecycle.service import ModelLifecycle
     from domain.registry.model_cards import ModelCards
     from domain.registry.ports import ModelRegistryPort, SignerPort
     from domain.registry.registration import ModelRegistration
@@ -206,6 +208,19 @@ class Application:
 
         return RegoPolicy(Path(self.settings.policy))
 
+    @cached_property
+    def roles(self) -> Mapping[str, tuple[str, ...]]:
+        """The roles of each person. Raises InvalidInput."""
+        from veritasvault.roles import read_roles
+
+        return read_roles(self.settings.roles)
+
+    @cached_property
+    def lifecycle(self) -> ModelLifecycle:
+        from domain.registry.lifecycle.service import ModelLifecycle
+
+        return ModelLifecycle(self.catalog, self.ledger, self.policy, roles=self.roles, clock=self.clock)
+
     @property
     def staging(self) -> Path:
         """Beside a file system registry, so that staged files are linked and not copied again."""
@@ -323,23 +338,34 @@ class Application:
             "packages": {name: version(name) for name in COMPUTE_PACKAGES},
         }
 
+    @property
+    def person(self) -> str:
+        """Whose process this is, by its user id: the variables LOGNAME and USER can say anything."""
+        try:
+            return pwd.getpwuid(os.getuid()).pw_name
+        except KeyError:
+            return str(os.getuid())
+
     def provenance(self) -> dict[str, str]:
-        """Who and what runs this process: person, host, and version of the code."""
-        return {"actor": getpass.getuser(), "host": socket.gethostname(), "code": self._code_version()}
+        """Who and what runs this process: person, host, version of the code and who wrote that."""
+        found = {"actor": self.person, "host": socket.gethostname(), "code": self._code_version()}
+        author = "" if self.settings.code_version else self._git("log", "-1", "--format=%an%n%ae")
+        return {**found, **dict(zip(("author", "author_email"), author.splitlines(), strict=False))}
 
     def _code_version(self) -> str:
         if self.settings.code_version:
             return self.settings.code_version
+        return self._git("describe", "--always", "--dirty", "--abbrev=40") or "unknown"
+
+    def _git(self, *arguments: str) -> str:
+        """What git says of the checkout this runs from; nothing outside of one."""
         root = project_root()
         if root is None:
-            return "unknown"
+            return ""
         asked = subprocess.run(
-            ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40"],
-            capture_output=True,
-            text=True,
-            check=False,
+            ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False
         )
-        return asked.stdout.strip() or "unknown"
+        return asked.stdout.strip()
 
 
 def bootstrap(environment: Mapping[str, str] | None = None) -> Application:

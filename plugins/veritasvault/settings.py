@@ -78,6 +78,7 @@ class Settings:
         aws_connection: Airflow connection for S3; None takes the usual AWS chain.
         s3_endpoint: endpoint of an S3 server other than AWS.
         policy: directory of `*.rego` files, or `http(s)://` URL of an OPA server.
+        roles: TOML file that says who is risk officer and model validator, see `roles.py`.
         retry_seconds: how long a task waits before it tries again.
         code_version: what the provenance says of the code; None asks git.
     """
@@ -93,6 +94,7 @@ class Settings:
     aws_connection: str | None
     s3_endpoint: str | None
     policy: str
+    roles: Path
     retry_seconds: float
     code_version: str | None
 
@@ -149,6 +151,7 @@ class Settings:
             aws_connection=values.get("aws_connection") or None,
             s3_endpoint=values.get("s3_endpoint") or None,
             policy=_policy(values.get("policy") or str(packaged_policy())),
+            roles=Path(values.get("roles") or home / "roles.toml").expanduser().absolute(),
             retry_seconds=_seconds(values.get("retry_seconds") or "300"),
             code_version=values.get("code_version") or None,
         )
@@ -167,7 +170,7 @@ def default_home() -> Path:
 
 def packaged_policy() -> Path:
     """The policy that comes with this package; in a checkout that is `deploy/policy`, by a link."""
-    return Path(__file__).resolve().parent / "policy"
+    return (Path(__file__).parent / "policy").resolve()
 
 
 def is_url(policy: str) -> bool:

@@ -38,8 +38,8 @@ from domain.registry.policy import (
 from domain.registry.ports import Clock, PolicyPort
 from domain.registry.records import as_text
 
-AUTHORS = ("author", "triggered_by")
-"""Names in a version's provenance of people who had a part in making it."""
+AUTHORS = ("author", "author_email", "triggered_by")
+"""Names in a version's provenance of people who had a part in making it; of an email, its user counts too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,7 +277,7 @@ class ModelLifecycle:
         shown = self._catalog.show(f"{state.name}@{version}")
         event, metadata = shown.event, shown.manifest.metadata
         evaluated = state.evaluated.get(version)
-        made = (event.provenance.get(field) for field in AUTHORS)
+        made = {event.provenance[field] for field in AUTHORS if field in event.provenance}
         return Candidate(
             version=version,
             risk_tier=metadata.risk_tier,
@@ -285,7 +285,7 @@ class ModelLifecycle:
             as_of=event.as_of,
             evidence=_evidence_of(event) if evaluated is None else evaluated.evidence,
             gates=event.gates if evaluated is None else evaluated.gates,
-            authors=frozenset((metadata.owner, *filter(None, made))),
+            authors=frozenset({metadata.owner, *made, *(name.partition("@")[0] for name in made)}),
         )
 
     def _require_known(self, view: LedgerView, name: str) -> None:

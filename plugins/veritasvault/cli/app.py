@@ -11,6 +11,7 @@ from veritasvault.cli.doctor import doctor
 from veritasvault.cli.failures import run
 from veritasvault.cli.keys import keys
 from veritasvault.cli.ledger import ledger
+from veritasvault.cli.lifecycle import commands as lifecycle_commands
 from veritasvault.cli.mlflow_sync import mlflow
 from veritasvault.cli.models import models
 from veritasvault.cli.options import CONTEXT
@@ -53,7 +54,7 @@ def veritas() -> None:
 
 
 models.add_command(card)
-for command in (models, verify, register, ledger, keys, policy, mlflow, doctor):
+for command in (models, verify, register, *lifecycle_commands(), ledger, keys, policy, mlflow, doctor):
     veritas.add_command(command)
 
 

@@ -103,7 +103,9 @@ def _register(spec: str, candidate: Reference, validation: Reference, **context:
 
 def _run(context: Any) -> dict[str, str]:
     run, instance = context["dag_run"], context["ti"]
+    person = getattr(run, "triggering_user_name", None)
     return {
+        **({"triggered_by": person} if person else {}),
         "dag_id": run.dag_id,
         "run_id": run.run_id,
         "run_type": str(getattr(run.run_type, "value", run.run_type)),
