@@ -34,7 +34,10 @@ actions := {"promote", "rollback", "retire", "reject", "halt", "resume"}
 
 about_a_version := {"promote", "rollback"}
 
-denials contains sprintf("action %s is unknown: use promote, rollback, retire, reject, halt or resume", [input.action]) if {
+denials contains sprintf(
+	"action %s is unknown: use promote, rollback, retire, reject, halt or resume",
+	[input.action],
+) if {
 	not input.action in actions
 }
 
@@ -47,7 +50,10 @@ may_decide_alone := {
 	"resume": ["risk_officer"],
 }
 
-denials contains concat("", [input.actor.name, " may not ", input.action, ": it takes a ", concat(" or a ", roles)]) if {
+denials contains concat("", [
+	input.actor.name, " may not ", input.action,
+	": it takes a ", concat(" or a ", roles),
+]) if {
 	roles := may_decide_alone[input.action]
 	not has_one_of(roles)
 }

@@ -25,11 +25,12 @@ problems contains concat("", ["input.", part.place, name, " is of type ", kind, 
 	not kind in kinds
 }
 
-problems contains sprintf("input.%s has an item of type %s: give items of type %s", [list.place, type_name(item), list.kind]) if {
+problems contains sprintf("input.%s has an item of type %s: give items of type %s", [list.place, kind, list.kind]) if {
 	some list in lists
 	is_array(list.items)
 	some item in list.items
-	not type_name(item) == list.kind
+	kind := type_name(item)
+	kind != list.kind
 }
 
 problems contains sprintf("input.risk_tier is %v: give 1, 2 or 3", [input.risk_tier]) if {
