@@ -33,7 +33,7 @@ from veritasvault.adapters.mlflow_registry import FINISHED, MODEL_ID_TAG, Mlflow
 FILES = {"model.bin": b"weights" * 1000, "notes/about.txt": b"About."}
 AWKWARD = (
     "%41.txt", "a#b.txt", "a?b=c&d.txt", "=41.txt", ".hidden/.artifact.uploading.x", "ü ö.txt", "a:b.txt",
-    "MLmodel", "requirements.txt", "nested/MLmodel", "a+b;c,(d)[e]{f}'g\"h!$@~.txt", "100%.txt", "a%2525b",
+    "MLmodel", "requirements.txt", "registered_model_meta", "nested/MLmodel", "a+b;c,(d)[e]{f}'g\"h!$@~.txt", "100%.txt", "a%2525b",
 )  # fmt: skip
 
 
@@ -156,7 +156,7 @@ def test_eight_processes_that_store_the_same_model_all_succeed(
 def test_a_writer_killed_at_any_request_leaves_what_the_next_one_completes(
     mlflow_server: MlflowTestServer, tmp_path: Path
 ) -> None:
-    """Before and after each request of a storing process; nothing half-stored is ever visible."""
+    """Between any two requests of a storing process; nothing half-stored is ever visible."""
     stored = model(tmp_path / "m")
     kills = 0
     while _killed(
@@ -173,7 +173,7 @@ def test_a_writer_killed_at_any_request_leaves_what_the_next_one_completes(
         assert list(registry.list()) == [stored[0]]
         registry.retrieve_model(stored[0], tmp_path / f"out-{kills}")
         assert registry.read_attachment(stored[0], digest(b"a plot")) == b"a plot"
-    assert kills > 30
+    assert kills > 15
 
 
 def _killed(registry: MlflowModelRegistry, stored: tuple[ModelId, StagedArtifact, bytes], step: int) -> bool:

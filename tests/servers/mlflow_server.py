@@ -121,11 +121,11 @@ def behind_a_password(server: MlflowTestServer, user: str, password: str) -> Ite
 
 
 def kill_at_request(step: int) -> None:
-    """Let this process die by SIGKILL at its n-th step, which is before or after a request to a server."""
+    """Let this process die by SIGKILL right before its n-th request, which is after the one before it."""
     import requests
 
     KillPoints(step).around(
-        requests.Session, "send", lambda _, request, **__: f"{request.method} {request.url}", after=True
+        requests.Session, "send", lambda _, request, **__: f"{request.method} {request.url}"
     )
 
 

@@ -17,8 +17,11 @@ from domain.registry.ports import StoredFile
 from domain.registry.staging import flush_directory
 from veritasvault.adapters.durable_files import sync
 
-RESERVED = frozenset({"MLmodel", "requirements.txt", "python_env.yaml"})
-"""What MLflow itself reads beside a model. A model's own file of such a name is stored under another."""
+RESERVED = frozenset({"MLmodel", "python_env.yaml", "registered_model_meta", "requirements.txt"})
+"""What MLflow itself reads beside a model, and writes there when it loads one from a directory.
+
+A model's own file of such a name is stored under another.
+"""
 
 _CHUNK = 1 << 20
 # MLflow decodes '%' in paths, refuses '#', ends them at '?' and hides names that begin with its own dots.

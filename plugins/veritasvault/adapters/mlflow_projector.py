@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +46,7 @@ AliasesOf = Callable[[str], Mapping[str, int]]
 
 _OURS = "veritas."
 _PAGE = 1000
+_TRIES = 5
 
 
 @dataclass
@@ -125,7 +127,7 @@ class MlflowProjector:
                 start = end
             done.cursor = cursor if done.problems else start
             if not done.problems and start != cursor:
-                client.set_experiment_tag(experiment, CURSOR_TAG, str(start))
+                _twice(lambda: client.set_experiment_tag(experiment, CURSOR_TAG, str(start)))
         return done
 
     @contextmanager
@@ -149,7 +151,7 @@ class MlflowProjector:
         origin, size = self._ledger.port.origin(), self._ledger.port.size()
         mirrored = tags.get(LEDGER_TAG)
         if mirrored is None:
-            client.set_experiment_tag(experiment, LEDGER_TAG, origin)
+            _twice(lambda: client.set_experiment_tag(experiment, LEDGER_TAG, origin))
         elif mirrored != origin:
             raise InvalidInput(
                 "experiment",
@@ -225,26 +227,33 @@ class MlflowProjector:
     def _aliases(self, model: _Model) -> None:
         targets: dict[str, str | None] = {}
         for alias, version in self._aliases_of(model.name).items():
-            # Looked at each time: what services load is worth it, and it may be newer than the entries read.
+            # Looked at also if it is older or newer than the entries read: services load it.
             row = self._ledger.port.version(model.name, version)
             event = None if row is None else self._ledger.event_at(row.index)
             if row is None or not isinstance(event, ModelRegisteredEvent):
                 raise IntegrityError(
                     f"the ledger has no {model.name}@{version}, its {alias}: run veritas verify --all"
                 )
-            targets[alias] = self._version(model, row.index, event, look_closely=False)
+            targets[alias] = model.numbers.get(version) or self._version(
+                model, row.index, event, look_closely=False
+            )
         model.point(targets)
 
 
 @dataclass
 class _Model:
-    """A registered model of MLflow, and what is done to it."""
+    """A registered model of MLflow, and what is done to it.
+
+    Attributes:
+        numbers: MLflow's number of each version that was settled.
+    """
 
     client: MlflowClient
     name: str
     registry: MlflowModelRegistry
     origin: str
     done: Projection
+    numbers: dict[int, str] = field(default_factory=dict)
 
     def ensure(self) -> None:
         """Make it if it is not there; names are unique in MLflow."""
@@ -257,7 +266,7 @@ class _Model:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
         if self.client.get_registered_model(self.name).tags.get(LEDGER_TAG) != self.origin:
-            self.client.set_registered_model_tag(self.name, LEDGER_TAG, self.origin)
+            _twice(lambda: self.client.set_registered_model_tag(self.name, LEDGER_TAG, self.origin))
             self.done.mended.append(self.name)
 
     def settle(self, version: int, sources: Mapping[str, str], tags: Mapping[str, str]) -> str:
@@ -266,23 +275,15 @@ class _Model:
         Returns its number in MLflow.
         """
         reference = f"{self.name}@{version}"
-        found = self._find(version)
-        if not any(_is_from(sources, each) for each in found):
-            run_id, source = next(iter(sources.items()))
-            # Without waiting: the SQL store has it when it answers.
-            self.client.create_model_version(self.name, source, run_id, dict(tags), await_creation_for=0)
-            self.done.created.append(reference)
-            found = self._find(version)
-        kept = next((each for each in found if _is_from(sources, each)), None)
-        if kept is None:
-            raise Unavailable(f"{reference} was removed from MLflow right after it was made: run it again")
+        found, kept = self._made(version, sources, tags)
         for other in found:
             if other is not kept:
                 self._delete(other)
                 self.done.mended.append(reference)
         if self._retag(kept, tags):
             self.done.mended.append(reference)
-        return str(kept.version)
+        self.numbers[version] = str(kept.version)
+        return self.numbers[version]
 
     def point(self, targets: Mapping[str, str | None]) -> None:
         """Let each of `ALIASES` name its version, by MLflow's number, or remove it.
@@ -300,8 +301,32 @@ class _Model:
             if number is None:
                 self.client.delete_registered_model_alias(self.name, alias)
             else:
-                self.client.set_registered_model_alias(self.name, alias, number)
+                _twice(partial(self.client.set_registered_model_alias, self.name, alias, number))
             self.done.mended.append(f"{self.name}@{alias}")
+
+    def _made(
+        self, version: int, sources: Mapping[str, str], tags: Mapping[str, str]
+    ) -> tuple[Sequence[Any], Any]:
+        """MLflow's versions that say they are this one, and the one to keep, made if there is none."""
+        from mlflow.exceptions import MlflowException
+
+        failure: Exception | None = None
+        for _ in range(_TRIES):
+            found = self._find(version)
+            for each in found:
+                if sources.get(each.run_id) == each.source:
+                    return found, each
+            run_id, source = next(iter(sources.items()))
+            try:
+                # Without waiting: the SQL store has it when it answers.
+                self.client.create_model_version(self.name, source, run_id, dict(tags), await_creation_for=0)
+                self.done.created.append(f"{self.name}@{version}")
+            except MlflowException as error:
+                # MLflow gives up when it has lost too many races for the next number.
+                failure = error
+        raise failure or Unavailable(
+            f"{self.name}@{version} is removed from MLflow as soon as it is made: run it again later"
+        )
 
     def _find(self, version: int) -> Sequence[Any]:
         """MLflow's versions that say they are this one, the lowest number first."""
@@ -330,15 +355,25 @@ class _Model:
     def _retag(self, version: Any, tags: Mapping[str, str]) -> bool:
         wrong = {key: value for key, value in tags.items() if version.tags.get(key) != value}
         for key, value in wrong.items():
-            self.client.set_model_version_tag(self.name, version.version, key, value)
+            _twice(partial(self.client.set_model_version_tag, self.name, version.version, key, value))
         foreign = [key for key in version.tags if key.startswith(_OURS) and key not in tags]
         for key in foreign:
             self.client.delete_model_version_tag(self.name, version.version, key)
         return bool(wrong or foreign)
 
 
-def _is_from(sources: Mapping[str, str], version: Any) -> bool:
-    return bool(sources.get(version.run_id) == version.source)
+def _twice(write: Callable[[], None]) -> None:
+    """Set a tag or an alias.
+
+    MLflow looks for it and then inserts or updates it, so of two who set a new one at once one fails on the
+    database's unique key, and finds it there the next time.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        write()
+    except MlflowException:
+        write()
 
 
 def _tags(event: ModelRegisteredEvent, index: int) -> dict[str, str]:

@@ -63,6 +63,7 @@ class MlflowModelRegistry:
         """
         self.server = MlflowServer(tracking_uri, "registry")
         self.experiment = experiment
+        self._experiment_id: str | None = None
 
     def store_model(self, model_id: ModelId, artifact: StagedArtifact, manifest: bytes) -> None:
         verified = verified_manifest(as_model_id("model_id", model_id), manifest)
@@ -184,9 +185,10 @@ class MlflowModelRegistry:
         return sorted(found, key=lambda run: (not _is_finished(run), run.info.start_time, run.info.run_id))
 
     def _search(self, client: MlflowClient, wanted: str, *, finished: bool = True) -> Iterator[Run]:
-        experiment = self.server.find_experiment(client, self.experiment)
+        experiment = self._experiment_id or self.server.find_experiment(client, self.experiment)
         if experiment is None:
             return
+        self._experiment_id = experiment
         conditions = [wanted] if wanted else []
         if finished:
             conditions.append(f"attributes.status = '{FINISHED}'")
