@@ -52,7 +52,7 @@ class Evidence:
         assets_covered: assets that the evaluation has forecasts for.
         data_validation: None when no data was validated.
         look_ahead: None when nothing was probed.
-        details: further figures for readers, plain JSON; no gate reads them.
+        details: further figures and texts for the model card, plain JSON; no gate judges their values.
     """
 
     metrics: Mapping[str, float] = field(default_factory=dict)

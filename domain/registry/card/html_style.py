@@ -62,6 +62,7 @@ figcaption { margin-top: 0.3rem; color: var(--faint); font-size: 0.88rem; }
   --accent: #000;
   --bar: #ccc; --good: #000; --bad: #000; --unsure: #000; } body { max-width: none; padding: 0;
   font-size: 10pt; }
-  nav { display: none; } h2, h3 { break-after: avoid; } figure, tr, dl.summary { break-inside: avoid; }
+  nav { display: none; } h2, h3 { break-after: avoid; } figure, tr, dl { break-inside: avoid; }
+  p { break-after: avoid; } img { max-height: 17cm; }
   thead { display: table-header-group; } .table { overflow: visible; } }
 """
