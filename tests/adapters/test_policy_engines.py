@@ -60,7 +60,7 @@ def test_the_rules_for_opa_test_are_true() -> None:
 
 
 @given(asked=questions())
-@settings(max_examples=1500)
+@settings(max_examples=1000)
 def test_both_engines_decide_every_question_as_the_rules_are_meant(
     server: OpaPolicy, asked: PolicyInput
 ) -> None:
