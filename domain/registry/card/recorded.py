@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from domain.registry.card import details
 from domain.registry.card.blocks import Blocks, Cell, Code, Facts, Table, Text, Verdict
 from domain.registry.card.measured import THIS, measures
 from domain.registry.card.subject import LedgerRecord, Subject
-from domain.registry.events import DomainEvent
-from domain.registry.evidence import GateResult, Outcome
-from domain.registry.ledger_view import Recorded
 from domain.registry.records import instant_text
+
+if TYPE_CHECKING:
+    from domain.registry.events import DomainEvent
+    from domain.registry.evidence import GateResult, Outcome
+    from domain.registry.ledger_view import Recorded
 
 _MEANINGS: Mapping[Outcome, Any] = {"passed": "good", "failed": "bad", "unevaluated": "unsure"}
 _DATA_ORIGIN = ("source", "snapshot", "snapshot_id", "report")

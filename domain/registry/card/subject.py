@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from domain.registry.card.blocks import Figure
-from domain.registry.checkpoint import Checkpoint
-from domain.registry.events import ModelRegisteredEvent
-from domain.registry.evidence import Attachment, Evidence, GateResult
-from domain.registry.ledger_view import Recorded
-from domain.registry.manifest import Manifest
+
+if TYPE_CHECKING:
+    # Gates ask which sections there are each time a DAG file is parsed, and need no ledger for that.
+    from domain.registry.checkpoint import Checkpoint
+    from domain.registry.events import ModelRegisteredEvent
+    from domain.registry.evidence import Attachment, Evidence, GateResult
+    from domain.registry.ledger_view import Recorded
+    from domain.registry.manifest import Manifest
 
 PICTURES = ("image/png", "image/jpeg", "image/svg+xml")
 """Media types that pages show as pictures, in which nothing can run."""
