@@ -162,6 +162,10 @@ class Audit:
             except (IntegrityError, NotFound, NotVerified) as error:
                 what = f"attachment {attachment.name} of {label} ({event.model_id}, {attachment.sha256})"
                 yield Problem(what, str(error))
+        signed = any(attachment.name == SIGNATURE_NAME for attachment in event.attachments)
+        if not signed and ring is not None and ring.signs_artifacts(before=index):
+            what = f"signature of {label} ({event.model_id})"
+            yield Problem(what, "missing, though artifacts were signed by then")
 
     def _require_signed(
         self, bundle: bytes, event: ModelRegisteredEvent, manifest: Manifest, index: int, ring: KeyRing

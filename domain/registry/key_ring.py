@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from domain.registry.canonical import Digest
 from domain.registry.errors import IntegrityError, NotVerified, SigningKeyRevoked
 from domain.registry.events import KeyIntroducedEvent, KeyRevokedEvent, KeyRole, Provenance
-from domain.registry.ledger_view import LedgerView
+from domain.registry.ledger_view import LedgerView, Recorded
 from domain.registry.ports import PublicKey
 from domain.registry.public_keys import fingerprint
 
@@ -51,9 +51,18 @@ class KeyRing:
         Raises:
             IntegrityError: one of them was changed, or revokes a key that was never introduced.
         """
+        return cls.from_events(view.key_events())
+
+    @classmethod
+    def from_events(cls, recorded: Iterable[Recorded]) -> KeyRing:
+        """The keys that these events, all about keys and in the order of the ledger, introduce and revoke.
+
+        Raises:
+            IntegrityError: one of them revokes a key that was never introduced.
+        """
         keys: dict[Digest, KnownKey] = {}
         events = 0
-        for found in view.key_events():
+        for found in recorded:
             events += 1
             event = found.event
             if isinstance(event, KeyIntroducedEvent):
@@ -82,6 +91,11 @@ class KeyRing:
         if known.revoked is not None and known.revoked < index:
             raise NotVerified(f"the {role} key {named} is revoked since ledger entry {known.revoked}")
         return known.key
+
+    def signs_artifacts(self, *, before: int) -> bool:
+        """Whether artifacts were signed before this entry, so that one without a signature was not registered
+        by this system; ledgers that are older than signatures begin with such entries."""
+        return any(known.role == "artifact" and known.introduced < before for known in self.keys.values())
 
     def require_usable(self, role: KeyRole, key: PublicKey) -> None:
         """Let a key sign what comes next. A key that was not introduced yet may; it is introduced with it.

@@ -28,6 +28,7 @@ from domain.registry.events import (
     DomainEvent,
     KeyIntroducedEvent,
     KeyRevokedEvent,
+    ModelRegisteredEvent,
     event_from_bytes,
     event_to_bytes,
 )
@@ -190,12 +191,29 @@ def test_the_name_of_the_signature_is_not_for_other_attachments(vault: Vault) ->
     assert vault.events == []
 
 
-def test_a_version_without_a_signature_is_verified_as_before(vault: Vault) -> None:
-    """Registrations from before artifacts were signed stay good."""
-    model = vault.register()
-    kept = tuple(kept for kept in model.event.attachments if kept.name != "model.sig")
-    vault.append(model, sign_model(_manifest(vault, model), vault.artifacts), attachments=kept, provenance={})
+def test_a_version_from_before_artifacts_were_signed_is_verified_as_before(vault: Vault) -> None:
+    """Its ledger goes on, and signs what comes next."""
+    old = _unsigned(vault.register())
+    vault.port = FakeLedger()
+    vault.restart()
+    vault.ledger.commit(lambda _: [old])
+    vault.ledger.checkpoint()
     assert vault.problems() == []
+    assert vault.register(1).outcome == "recognised"
+    assert vault.register(2).index == 3
+    assert vault.problems() == []
+
+
+def test_a_version_without_a_signature_among_signed_ones_is_named(vault: Vault) -> None:
+    """Or whoever can append, but has no key, would leave the signature away."""
+    model = vault.register()
+    again = dataclasses.replace(_unsigned(model), version=2, retrain_reason="a test")
+    vault.ledger.commit(lambda _: [again])
+    vault.ledger.checkpoint()
+    (problem,) = vault.problems()
+    assert problem == (
+        f"signature of {model.name}@2 ({model.model_id}): missing, though artifacts were signed by then"
+    )
 
 
 @pytest.mark.parametrize("role", ["artifact", "checkpoint"])
@@ -508,6 +526,11 @@ def test_bytes_that_are_no_key_have_no_form(algorithm: str, raw: bytes) -> None:
 
 def _manifest(vault: Vault, model: RegisteredModel) -> Any:
     return ModelCatalog(vault.repository, vault.ledger).manifest(model.event)
+
+
+def _unsigned(model: RegisteredModel) -> ModelRegisteredEvent:
+    kept = tuple(kept for kept in model.event.attachments if kept.name != "model.sig")
+    return dataclasses.replace(model.event, attachments=kept, provenance={"actor": "quant"})
 
 
 def _revoking(vault: Vault, sequence: int) -> KeyRevokedEvent:
