@@ -33,7 +33,8 @@ from veritasvault.adapters.mlflow_registry import FINISHED, MODEL_ID_TAG, Mlflow
 FILES = {"model.bin": b"weights" * 1000, "notes/about.txt": b"About."}
 AWKWARD = (
     "%41.txt", "a#b.txt", "a?b=c&d.txt", "=41.txt", ".hidden/.artifact.uploading.x", "ü ö.txt", "a:b.txt",
-    "MLmodel", "requirements.txt", "registered_model_meta", "nested/MLmodel", "a+b;c,(d)[e]{f}'g\"h!$@~.txt", "100%.txt", "a%2525b",
+    "MLmodel", "requirements.txt", "registered_model_meta", "nested/MLmodel", "100%.txt", "a%2525b",
+    "a+b;c,(d)[e]{f}'g\"h!$@~.txt",
 )  # fmt: skip
 
 
