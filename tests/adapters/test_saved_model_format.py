@@ -18,6 +18,7 @@ from tests.adapters.tensorflow_messages import ACCEPTED, function, message, node
 from tests.adapters.unsafe.saved_models import constant, initialise
 from veritasvault.adapters.format_scanner import FormatScanner
 from veritasvault.adapters.formats.base import Refused
+from veritasvault.adapters.formats.protobuf_wire import varint
 from veritasvault.adapters.formats.saved_model_format import check_object_graph
 
 GRAPH, INDEX = "saved_model.pb", "variables/variables.index"
@@ -285,10 +286,34 @@ def test_texts_among_the_variables_must_be_text(tmp_path: Path) -> None:
     assert "no UTF-8" in refused(tmp_path, {**files(), DATA: content.replace(b"BRK.B", b"BR\xff.B")}, DATA)
 
 
-def test_an_index_with_a_compressed_block_or_another_end_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("argument", ["x", "another"])
+def test_a_saver_that_opens_what_another_argument_names_is_refused(tmp_path: Path, argument: str) -> None:
+    """Only the first argument is the prefix; the graph may have put a constant into any other."""
+
+    def change(model: Any) -> None:
+        restore = function(model, "traced_restore")
+        restore.signature.input_arg.add(name=argument)
+        next(node for node in restore.node_def if node.op == "RestoreV2").input[0] = argument
+
+    assert "of another name than it is given" in changed(tmp_path, change)
+
+
+def test_an_index_that_is_no_plain_table_is_refused(tmp_path: Path) -> None:
+    """It has one block of tensors, then an empty one, an index of one entry, and a footer."""
     content = files()[INDEX]
-    assert content[-8:] == struct.pack("<Q", 0xDB4775248B80FB57)
-    assert "does not end as a table" in refused(tmp_path, {**files(), INDEX: content[:-1] + b"\0"}, INDEX)
+    following, _ = varint(content, len(content) - 48, len(content), "")
+    block = following - 5
+
+    def changed_at(at: int, value: bytes) -> dict[str, bytes]:
+        at %= len(content)
+        return {**files(), INDEX: content[:at] + value + content[at + len(value) :]}
+
+    assert (content[block], content[block - 8 : block]) == (0, struct.pack("<2I", 0, 1))
+    assert "uncompressed" in refused(tmp_path, changed_at(block, b"\1"), INDEX)
+    assert "whole" in refused(tmp_path, changed_at(block - 8, b"\1"), INDEX)
+    assert "belong to no tensor" in refused(tmp_path, changed_at(-9, b"\1"), INDEX)
+    assert "does not end as a table" in refused(tmp_path, changed_at(-1, b"\0"), INDEX)
+    assert refused(tmp_path, changed_at(content.index(b"weights/"), b"a"), INDEX)
     assert refused(tmp_path, {**files(), INDEX: b""}, INDEX)
 
 
