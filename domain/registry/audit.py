@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from domain.registry.artifact import ArtifactFile
 from domain.registry.catalog import ModelCatalog
@@ -16,9 +16,10 @@ from domain.registry.key_ring import KeyRing
 from domain.registry.ledger import Ledger, LedgerView, project
 from domain.registry.manifest import Manifest
 from domain.registry.model_signature import SIGNATURE_NAME, SIGNING_KEY, ModelSignature, verify_model
-from domain.registry.ports import ModelRegistryPort, StoredCheckpoint, VersionRow
+from domain.registry.ports import ModelRegistryPort, StoredCheckpoint, VersionRow, WitnessPort
 from domain.registry.receipt import Proven, Receipt
 from domain.registry.verification import LedgerReport, Problem, verify_ledger, verify_receipt_against
+from domain.registry.witness import WitnessReport, verify_witnessed
 
 Progress = Callable[[VersionRow], None]
 
@@ -32,6 +33,7 @@ class AuditReport:
         versions: how many versions were verified.
         entries: how many ledger entries were verified.
         pending: how many of them stand behind the last checkpoint: hashed, but no signature vouches for them.
+        witnessed: how many checkpoints of witnesses were compared with the ledger.
         unlisted: stored models that no ledger entry lists; leftovers of crashed registrations.
     """
 
@@ -40,6 +42,7 @@ class AuditReport:
     entries: int
     pending: int
     unlisted: tuple[str, ...] = ()
+    witnessed: int = 0
 
     @property
     def verified(self) -> bool:
@@ -49,24 +52,32 @@ class AuditReport:
 class Audit:
     """Recomputes what the registry claims."""
 
-    def __init__(self, model_repository: ModelRegistryPort, ledger: Ledger, catalog: ModelCatalog) -> None:
+    def __init__(
+        self,
+        model_repository: ModelRegistryPort,
+        ledger: Ledger,
+        catalog: ModelCatalog,
+        witnesses: Sequence[WitnessPort] = (),
+    ) -> None:
         self._repository = model_repository
         self._ledger = ledger
         self._catalog = catalog
+        self._witnesses = witnesses
 
     def everything(self, progress: Progress | None = None) -> AuditReport:
-        """Verify the whole ledger and every version it lists.
+        """Verify the whole ledger, also against its witnesses, and every version it lists.
 
         Raises:
-            Unavailable: ledger or registry cannot be read now.
+            Unavailable: ledger, registry or a witness cannot be read now.
         """
         found = verify_ledger(self._ledger.port, self._ledger.signer)
         try:
-            return self._versions(found, progress)
+            report = self._versions(found, progress)
         except IntegrityError as error:
             # The ledger is too damaged to say what it lists.
             problems = found.problems or (Problem("ledger", str(error)),)
-            return AuditReport(problems, 0, found.entries, found.pending)
+            report = AuditReport(problems, 0, found.entries, found.pending)
+        return self._against_witnesses(report)
 
     def version(self, reference: str) -> AuditReport:
         """Verify one version: its proof in the ledger, and its stored objects.
@@ -104,6 +115,15 @@ class Audit:
         problems.extend(self._revoked(note, ring))
         problems.extend(self._model(proven.event, proven.index, ring))
         return proven, AuditReport(tuple(problems), 1, 1, 0)
+
+    def _against_witnesses(self, report: AuditReport) -> AuditReport:
+        if not self._witnesses:
+            return report
+        try:
+            seen = verify_witnessed(self._ledger.port, self._ledger.signer, self._witnesses)
+        except IntegrityError as error:
+            seen = WitnessReport(0, (Problem("witnesses", str(error)),))
+        return replace(report, problems=report.problems + seen.problems, witnessed=seen.checkpoints)
 
     def _versions(self, found: LedgerReport, progress: Progress | None) -> AuditReport:
         problems = list(found.problems)

@@ -191,6 +191,27 @@ class LedgerPort(Protocol):
         table, one sentence each; for verification."""
 
 
+class WitnessPort(Protocol):
+    """Keeps copies of one ledger's checkpoints where the ledger's operator cannot change them.
+
+    `str` of a witness is its address, for messages.
+    """
+
+    def put(self, checkpoint: StoredCheckpoint) -> None:
+        """Keep a signed note for good; keeping the same again is a no-op.
+
+        Raises:
+            IntegrityError: another note of this size is kept; it stays.
+        """
+
+    def all(self) -> Iterator[StoredCheckpoint]:
+        """Everything kept, in the order of sizes, unverified; a witness that was never used has nothing.
+
+        Raises:
+            IntegrityError: something there has no checkpoint's name.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class PublicKey:
     """A public key by name.

@@ -20,7 +20,7 @@ from urllib.parse import unquote, urlsplit
 
 from domain.registry.errors import InvalidInput
 from veritasvault.registry_address import GitAddress, OciAddress
-from veritasvault.settings import Settings, is_url, project_root
+from veritasvault.settings import Settings, as_witness, is_url, project_root
 
 if TYPE_CHECKING:
     from domain.registry.audit import Audit
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from domain.registry.ledger import Ledger
     from domain.registry.lifecycle.service import ModelLifecycle
     from domain.registry.model_cards import ModelCards
-    from domain.registry.ports import ModelRegistryPort, SignerPort
+    from domain.registry.ports import ModelRegistryPort, SignerPort, WitnessPort
+    from domain.registry.proof_export import ProofExport
     from domain.registry.registration import ModelRegistration
     from domain.risk.evaluation import Evaluation
     from domain.risk.pipeline import ModelPipeline
@@ -178,10 +179,31 @@ class Application:
         return ModelCards(self.catalog, self.ledger)
 
     @cached_property
+    def proofs(self) -> ProofExport:
+        from domain.registry.proof_export import ProofExport
+
+        return ProofExport(self.catalog, self.ledger)
+
+    @cached_property
     def audit(self) -> Audit:
         from domain.registry.audit import Audit
 
-        return Audit(self.registry, self.ledger, self.catalog)
+        witnesses = [self.witness(uri) for uri in self.settings.witnesses]
+        return Audit(self.registry, self.ledger, self.catalog, witnesses)
+
+    def witness(self, uri: str) -> WitnessPort:
+        """The witness at an address. Raises InvalidInput."""
+        parts = urlsplit(as_witness("URI", uri))
+        if parts.scheme == "file":
+            from veritasvault.adapters.file_witness import FileWitness
+
+            return FileWitness(Path(unquote(parts.path)))
+        from veritasvault.adapters.s3_client import airflow_client, own_client
+        from veritasvault.adapters.s3_witness import S3Witness
+
+        connection, endpoint = self.settings.aws_connection, self.settings.s3_endpoint
+        factory = airflow_client(connection, endpoint) if connection else own_client(endpoint, None, {})
+        return S3Witness(parts.netloc, parts.path, factory)
 
     @cached_property
     def registration(self) -> ModelRegistration:

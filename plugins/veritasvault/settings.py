@@ -78,6 +78,7 @@ class Settings:
         aws_connection: Airflow connection for S3; None takes the usual AWS chain.
         s3_endpoint: endpoint of an S3 server other than AWS.
         policy: directory of `*.rego` files, or `http(s)://` URL of an OPA server.
+        witnesses: `file:///directory` or `s3://bucket[/prefix]`, where checkpoints are witnessed.
         roles: TOML file that says who is risk officer and model validator, see `roles.py`.
         retry_seconds: how long a task waits before it tries again.
         code_version: what the provenance says of the code; None asks git.
@@ -94,6 +95,7 @@ class Settings:
     aws_connection: str | None
     s3_endpoint: str | None
     policy: str
+    witnesses: tuple[str, ...]
     roles: Path
     retry_seconds: float
     code_version: str | None
@@ -151,6 +153,11 @@ class Settings:
             aws_connection=values.get("aws_connection") or None,
             s3_endpoint=values.get("s3_endpoint") or None,
             policy=_policy(values.get("policy") or str(packaged_policy())),
+            witnesses=tuple(
+                as_witness("VERITAS_WITNESSES", uri.strip())
+                for uri in values.get("witnesses", "").split(",")
+                if uri.strip()
+            ),
             roles=Path(values.get("roles") or home / "roles.toml").expanduser().absolute(),
             retry_seconds=_seconds(values.get("retry_seconds") or "300"),
             code_version=values.get("code_version") or None,
@@ -176,6 +183,18 @@ def packaged_policy() -> Path:
 def is_url(policy: str) -> bool:
     """Whether the setting of the policy names a server, and not a directory."""
     return policy.startswith(("http://", "https://"))
+
+
+def as_witness(name: str, value: str) -> str:
+    """Return the address of a witness. Raises InvalidInput, with `name` as the field."""
+    parts = urlsplit(value)
+    whole = not parts.query and not parts.fragment and "@" not in parts.netloc
+    if whole and (
+        (parts.scheme == "s3" and parts.netloc)
+        or (parts.scheme == "file" and parts.path and not parts.netloc)
+    ):
+        return value
+    raise InvalidInput(name, value, "give file:///directory or s3://bucket/prefix")
 
 
 def _registry(value: str) -> str:

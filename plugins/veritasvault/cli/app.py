@@ -16,6 +16,7 @@ from veritasvault.cli.mlflow_sync import mlflow
 from veritasvault.cli.models import models
 from veritasvault.cli.options import CONTEXT
 from veritasvault.cli.policy import policy
+from veritasvault.cli.proof import export_proof, verify_proof
 from veritasvault.cli.register import register
 from veritasvault.cli.verify import verify
 
@@ -54,6 +55,8 @@ def veritas() -> None:
 
 
 models.add_command(card)
+for proof in (export_proof, verify_proof):
+    veritas.add_command(proof)
 for command in (models, verify, register, *lifecycle_commands(), ledger, keys, policy, mlflow, doctor):
     veritas.add_command(command)
 

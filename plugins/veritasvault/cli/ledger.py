@@ -20,7 +20,7 @@ _NEWEST = 20
 
 @click.group()
 def ledger() -> None:
-    """The append-only log of what happened: show, checkpoint."""
+    """The append-only log of what happened: show, checkpoint, witness."""
 
 
 @ledger.command("show")
@@ -101,6 +101,35 @@ def checkpoint(as_json: bool) -> None:
             "keys": [vkey(key) for key in keys],
         }
     )
+
+
+@ledger.command("witness")
+@click.argument("uri", metavar="URI")
+@json_option
+def witness(uri: str, as_json: bool) -> None:
+    """Sign pending entries and copy the checkpoint to URI.
+
+    URI is file:///directory or s3://bucket/prefix, a place that whoever operates this registry cannot
+    change, kept for this ledger alone. Nothing is copied, and the exit code is 1, if the ledger does not
+    continue what is there. `veritas verify --all` compares with the places in VERITAS_WITNESSES.
+
+    \b
+    Examples:
+      veritas ledger witness file:///mnt/auditor/veritas
+      veritas ledger witness s3://auditor-checkpoints/veritas --json
+    """
+    from domain.registry.witness import witness as hand_over
+    from veritasvault.bootstrap import bootstrap
+
+    application = bootstrap()
+    service = application.ledger
+    place = application.witness(uri)
+    newest = hand_over(service, place)
+    if as_json:
+        print_json({"origin": service.port.origin(), "size": newest.size, "witness": str(place)})
+    else:
+        entries = count(newest.size, "entry", "entries")
+        Printer().line(f"The checkpoint of {service.port.origin()}, {entries}, is at {place}")
 
 
 def _readable(entry: Entry) -> tuple[Entry, DomainEvent | None]:

@@ -40,8 +40,9 @@ def verify(
     """Verify everything, one version, or one version from its receipt.
 
     REF is a model id, NAME@VERSION or NAME@latest. Recomputes the ledger's hashes, tree, projection
-    and signatures, and reads every byte of manifests, files and attachments. Exit code 1 if anything
-    differs; each problem names its object.
+    and signatures, and reads every byte of manifests, files and attachments. With --all the ledger is
+    also compared with every checkpoint at VERITAS_WITNESSES. Exit code 1 if anything differs; each
+    problem names its object.
 
     A receipt is checked against this machine's keys and ledger, so that a ledger that was cut off or
     rewritten is found. With --key nothing but the receipt is needed; the keys are printed by
@@ -149,6 +150,7 @@ def report_document(report: AuditReport) -> dict[str, Any]:
         "versions": report.versions,
         "entries": report.entries,
         "pending": report.pending,
+        "witnessed": report.witnessed,
         "unlisted": list(report.unlisted),
     }
 
@@ -168,6 +170,9 @@ def print_report(printer: Printer, what: str, report: AuditReport) -> None:
     if report.pending:
         entries = count(report.pending, "entry is", "entries are")
         printer.line(Styled("pending", "unsure"), f"{entries} not signed yet: run veritas ledger checkpoint")
+    if report.witnessed and report.verified:
+        checkpoints = count(report.witnessed, "witnessed checkpoint")
+        printer.line(Styled("witnessed", "good"), f"the ledger continues {checkpoints}")
     if report.unlisted:
         models = count(len(report.unlisted), "stored model is", "stored models are")
         printer.line(
