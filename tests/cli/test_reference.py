@@ -51,7 +51,7 @@ def test_the_examples_print_what_the_page_shows(empty: Console) -> None:
 
 def test_the_page_names_every_command_and_no_other() -> None:
     table = REFERENCE.read_text().split("## Exit codes")[0]
-    named = set(re.findall(r"^\| `veritas ([a-z ]*[a-z])", table, re.MULTILINE))
+    named = set(re.findall(r"^\| `veritas ([a-z -]*[a-z])", table, re.MULTILINE))
     assert named == {path for path, _ in _commands(veritas)}
 
 
