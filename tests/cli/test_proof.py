@@ -74,6 +74,10 @@ def test_changed_bundles_and_files_are_named(console: Console, signer: str) -> N
     answer = stranger(console.directory, "changed.json", "--trust", signer)
     assert answer.code == 1
     assert "problem manifest: its SHA-256 is not the model id" in answer.out
+    stranger(console.directory, "changed.json", "--trust", signer, "--card", "bad.html")
+    assert not (console.directory / "bad.html").exists()
+    assert stranger(console.directory, "proof.json", "--trust", signer, "--card", "card.html").code == 0
+    assert "forecast@1" in (console.directory / "card.html").read_text()
     (console.directory / "copy" / "weights.json").write_text('{"weights": [0.2, 0.9]}\n')
     (console.directory / "copy" / "more.json").write_text("{}")
     answer = stranger(console.directory, "proof.json", "--trust", signer, "--artifact", "copy", "--json")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from domain.registry.canonical import Digest, decode, digest, encode
+from domain.registry.card import to_markdown
 from domain.registry.catalog import ModelCatalog
 from domain.registry.checkpoint import Checkpoint, sign_checkpoint
 from domain.registry.errors import IntegrityError, NotVerified
@@ -17,7 +18,9 @@ from domain.registry.gates import Threshold
 from domain.registry.ledger import Ledger
 from domain.registry.lifecycle.service import ModelLifecycle
 from domain.registry.merkle import root_of
+from domain.registry.model_cards import ModelCards
 from domain.registry.proof_bundle import PROOF_FORMAT, BundledEntry, ProofBundle
+from domain.registry.proof_card import card_of
 from domain.registry.proof_check import ProofReport, verify_proof
 from domain.registry.proof_export import ProofExport
 from domain.registry.public_keys import fingerprint
@@ -64,6 +67,18 @@ class Office:
             lineage=lineage(candidate),
             evidence=Evidence(metrics={"qlike": 0.5}),
             gates=(Threshold("qlike", maximum=1.0),),
+        )
+
+    def registered(self, candidate: int) -> int:
+        self.submit(candidate)
+        return self.catalog.resolve(f"{NAME}@latest").version
+
+    def approve_champion(self, version: int) -> None:
+        for person, role in (("olga", "risk_officer"), ("vera", "model_validator")):
+            mine = self._lifecycle.propose("promote", NAME, version, "figures are fine", person)
+            self._lifecycle.approve(NAME, mine, role)
+        self._lifecycle.carry_out(
+            NAME, self._lifecycle.propose("promote", NAME, version, "figures are fine", "olga")
         )
 
     def reject(self, version: int) -> None:
@@ -163,6 +178,18 @@ def test_what_does_not_hold_is_named(bundle: ProofBundle) -> None:
         entries[place] = dataclasses.replace(entry, data=entry.data.replace(b"2022", b"2023"))
         found = objects(dataclasses.replace(bundle, entries=tuple(entries)))
         assert ("entries" if bundle.scope == "full" else f"ledger entry {entry.index}") in found
+
+
+def test_a_card_is_made_of_a_bundle_that_holds_and_of_no_other(office: Office) -> None:
+    """It says what the registry's own card says, as long as no other champion is compared with."""
+    office.approve_champion(office.registered(3))
+    bundle = office.export.bundle(f"{NAME}@2")
+    made = to_markdown(card_of(bundle, check(bundle)))
+    assert made == to_markdown(ModelCards(office.catalog, office.ledger).card(f"{NAME}@2"))
+    assert "in use: champion" in made
+    changed = dataclasses.replace(bundle, manifest=bundle.manifest + b" ")
+    with pytest.raises(NotVerified, match="no card is made"):
+        card_of(changed, check(changed))
 
 
 def test_a_left_out_event_shows_in_a_full_bundle_alone(office: Office) -> None:

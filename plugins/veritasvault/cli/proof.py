@@ -62,10 +62,16 @@ def export_proof(reference: str, file: Path, full: bool, as_json: bool) -> None:
     help="A checkpoint key's fingerprint, see veritas keys list --json. May be repeated.",
 )
 @click.option("--artifact", type=PATH, metavar="PATH", help="Compare these files with the manifest too.")
+@click.option("--card", type=PATH, metavar="PAGE", help="Write the model card, one HTML page, if all holds.")
 @json_option
 @click.pass_context
 def verify_proof(
-    context: click.Context, file: Path, trusted: tuple[str, ...], artifact: Path | None, as_json: bool
+    context: click.Context,
+    file: Path,
+    trusted: tuple[str, ...],
+    artifact: Path | None,
+    card: Path | None,
+    as_json: bool,
 ) -> None:
     """Check the proof of a version, with nothing but the file.
 
@@ -96,11 +102,20 @@ def verify_proof(
     if artifact is not None and report.manifest is not None:
         problems.extend(artifact_problems(report.manifest.artifact, artifact))
     good = report.trusted and not problems
+    if card is not None and good:
+        _write_card(card, bundle, report)
     if as_json:
         print_json(_document(bundle, report, problems, good=good))
     else:
         _print(bundle, report, problems)
     context.exit(GOOD if good else BAD)
+
+
+def _write_card(card: Path, bundle: ProofBundle, report: ProofReport) -> None:
+    from domain.registry.card import to_html
+    from domain.registry.proof_card import card_of
+
+    write_new("--card", card, to_html(card_of(bundle, report)).encode())
 
 
 def _fingerprint(bundle: ProofBundle) -> str:
