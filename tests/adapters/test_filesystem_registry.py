@@ -21,6 +21,7 @@ from domain.registry.manifest import Manifest, ModelId
 from domain.registry.staging import stage
 from tests.adapters.artifacts import staged
 from tests.exactly_once.candidates import lineage, metadata
+from tests.places import open_to_others
 from tests.processes import ChildError, in_child, without_privileges
 from veritasvault.adapters.filesystem_registry import FilesystemModelRegistry
 
@@ -40,11 +41,9 @@ def registry(tmp_path: Path) -> FilesystemModelRegistry:
 
 @pytest.fixture
 def open_directory() -> Iterator[Path]:
-    """A directory that other users can reach, which pytest's own is not."""
-    path = Path(tempfile.mkdtemp())
-    path.chmod(0o755)
-    yield path
-    shutil.rmtree(path)
+    """A directory that users without privileges can reach."""
+    with open_to_others() as directory:
+        yield directory
 
 
 def test_a_staged_file_is_linked_and_not_copied_again(

@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from domain.registry.errors import InvalidInput
+from tests.places import open_to_others
 from veritasvault.airflow_local.processes import members
 from veritasvault.airflow_local.supervisor import LocalAirflow
 
@@ -52,14 +53,14 @@ doubles()
 
 
 @pytest.fixture(scope="module")
-def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
+def airflow() -> Iterator[LocalAirflow]:
     """A running Airflow with one small DAG."""
-    directory = tmp_path_factory.mktemp("airflow")
-    dags = directory / "dags"
-    dags.mkdir()
-    (dags / "doubles.py").write_text(DOUBLES)
-    with LocalAirflow(directory / "home", dags, given=clean_environment()) as running:
-        yield running
+    with open_to_others() as directory:
+        dags = directory / "dags"
+        dags.mkdir()
+        (dags / "doubles.py").write_text(DOUBLES)
+        with LocalAirflow(directory / "home", dags, given=clean_environment()) as running:
+            yield running
 
 
 def test_a_manual_run_computes_from_its_parameters(airflow: LocalAirflow) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +13,7 @@ import polars as pl
 import pytest
 
 from domain.registry.errors import NotFound
+from tests.places import open_to_others
 from veritasvault.adapters.exchange_calendar import ExchangeCalendar
 from veritasvault.adapters.uri_source import UriSource
 from veritasvault.airflow_local.supervisor import LocalAirflow
@@ -83,9 +82,11 @@ def _recent_panel(directory: Path) -> pl.DataFrame:
 @pytest.fixture(scope="module")
 def platform(postgres_url: Callable[[], str]) -> Iterator[Platform]:
     """Airflow with the project's DAG, and a copy on a source that has all but the last session."""
-    # Not under tmp_path: run by root, PostgreSQL works as another user, and each new pytest session shuts
-    # pytest's directories to others, which ends a server that runs in one.
-    directory = Path(tempfile.mkdtemp(prefix="veritas-platform-"))
+    with open_to_others() as directory:
+        yield from _platform(directory, postgres_url())
+
+
+def _platform(directory: Path, ledger: str) -> Iterator[Platform]:
     dags, source = directory / "dags", directory / "panel.csv"
     dags.mkdir()
     for path in DAGS.glob("volatility_forecast.*"):
@@ -97,17 +98,14 @@ def platform(postgres_url: Callable[[], str]) -> Iterator[Platform]:
     panel.filter(pl.col("date") < _last_session()).write_csv(source)
     environment = {
         "VERITAS_HOME": str(directory / "veritas"),
-        "VERITAS_LEDGER": postgres_url(),
+        "VERITAS_LEDGER": ledger,
         "VERITAS_RETRY_SECONDS": "2",
     }
     inherited = {
         name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "VERITAS"))
     }
-    try:
-        with LocalAirflow(directory / "airflow", dags, given={**inherited, **environment}) as airflow:
-            yield Platform(airflow, environment, source, panel)
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
+    with LocalAirflow(directory / "airflow", dags, given={**inherited, **environment}) as airflow:
+        yield Platform(airflow, environment, source, panel)
 
 
 def test_a_scheduled_run_waits_for_its_session_and_registers_it(platform: Platform) -> None:

