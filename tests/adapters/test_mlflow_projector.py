@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import BAD_REQUEST
 
 from domain.registry.canonical import digest
 from domain.registry.errors import IntegrityError, InvalidInput, Unavailable
@@ -404,6 +406,41 @@ def test_projectors_at_once_write_each_version_once(mirror: Mirror, workers: int
     assert aliases == {"champion": 2}
     done = mirror.application.mlflow_projector.sync()
     assert (done.created, done.mended) == ([], [])
+
+
+class Overtaken(MlflowClient):
+    """A client that another one overtakes whenever it sets something new.
+
+    MLflow looks and then inserts, so the one that comes second is answered with the database's error.
+    """
+
+    def __getattribute__(self, name: str) -> Any:
+        found = super().__getattribute__(name)
+        if not name.startswith("set_"):
+            return found
+        others = self.__dict__.setdefault("others", set())
+
+        def overtaken(*args: Any) -> None:
+            found(*args)
+            if args not in others:
+                others.add(args)
+                raise MlflowException("UNIQUE constraint failed", error_code=BAD_REQUEST)
+
+        return overtaken
+
+
+def test_a_tag_or_alias_that_another_projector_set_meanwhile_is_set(mirror: Mirror) -> None:
+    mirror.register(2)
+    mirror.promote(1)
+    projector = mirror.application.mlflow_projector
+    projector._registry.server.client = lambda: Overtaken(mirror.url)  # type: ignore[method-assign]
+    assert projector.sync().problems == []
+    assert mirror.state()[1] == {"champion": 1}
+    mirror.client.set_model_version_tag(mirror.name, mirror.number(2), "veritas.gates", "changed")
+    assert projector.sync().mended == [f"{mirror.name}@2"]
+    experiment = mirror.client.get_experiment_by_name(mirror.name)
+    assert experiment is not None
+    assert experiment.tags[CURSOR_TAG] == str(mirror.application.ledger.port.size())
 
 
 def test_an_alias_that_is_overtaken_is_written_again(mirror: Mirror) -> None:

@@ -54,15 +54,17 @@ class KillPoints:
         from sqlalchemy.engine.default import DefaultDialect
 
         self.around(URLLib3Session, "send", lambda _, request: f"S3 {request.method}", after=True)
-        self.around(HTTPAdapter, "send", lambda _, request, **__: _sending(request.method), after=True)
+        self.around(HTTPAdapter, "send", lambda _, request, **__: _sending(request), after=True)
         self.around(subprocess, "run", lambda arguments, **_: _in_git(arguments), after=True)
         self.around(DefaultDialect, "do_execute", lambda _, __, sql, *___: _writing(sql))
         self.around(DefaultDialect, "do_executemany", lambda _, __, sql, *___: _writing(sql))
         self.around(DefaultDialect, "do_commit", lambda *_: "SQL COMMIT", after=True)
 
 
-def _sending(method: str) -> str:
-    return "" if method in ("GET", "HEAD") else f"HTTP {method}"
+def _sending(request: Any) -> str:
+    """The method of a request that changes something; MLflow is also asked by POST."""
+    asking = request.method in ("GET", "HEAD") or request.url.endswith("/search")
+    return "" if asking else f"HTTP {request.method}"
 
 
 def _in_git(arguments: list[str]) -> str:

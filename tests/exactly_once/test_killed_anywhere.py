@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from domain.registry.ports import ModelRegistryPort
 from tests.exactly_once.candidates import register, write_artifact
 from tests.exactly_once.kill_points import Outcome, in_child
+from veritasvault.adapters.mlflow_client import import_mlflow
 from veritasvault.adapters.oci_registry import OciModelRegistry
 from veritasvault.adapters.s3_registry import S3ModelRegistryAdapter
 from veritasvault.bootstrap import Application, bootstrap
@@ -76,6 +78,7 @@ class System:
         "s3-postgresql",
         "oci-sqlite",
         "git-sqlite",
+        "mlflow-sqlite",
     ]
 )
 def system(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> System:
@@ -94,6 +97,10 @@ def system(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
         )
     if registry == "git":
         environment["VERITAS_REGISTRY"] = f"git+{request.getfixturevalue('git_remote').url}"
+    if registry == "mlflow":
+        import_mlflow(embedded=False)
+        url = request.getfixturevalue("mlflow_server").url
+        environment["VERITAS_REGISTRY"] = f"mlflow+{url}/killed-{tmp_path.name}-{os.getpid()}"
     if ledger == "postgresql":
         environment["VERITAS_LEDGER"] = request.getfixturevalue("postgres_url")()
     # Imported here, by registering once elsewhere, a child finds everything already loaded.

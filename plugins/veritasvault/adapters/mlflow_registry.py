@@ -170,9 +170,10 @@ class MlflowModelRegistry:
 
     def _run_to_write(self, client: MlflowClient, model_id: ModelId, name: str | None) -> Run:
         """The model's run; a new one if there is none, and of several that raced the one all will take."""
-        found = self._runs(client, model_id)
-        if found:
-            return found[0]
+        with self.server.one_at_a_time():
+            return (self._runs(client, model_id) or [self._created(client, model_id, name)])[0]
+
+    def _created(self, client: MlflowClient, model_id: ModelId, name: str | None) -> Run:
         tags = {MODEL_ID_TAG: model_id} if name is None else {MODEL_ID_TAG: model_id, NAME_TAG: name}
         experiment = self.make_experiment(client)
         run = client.create_run(experiment, tags=tags, run_name=f"{name or 'model'} {model_id[:12]}")
@@ -215,9 +216,7 @@ class MlflowModelRegistry:
     @contextmanager
     def _writing(self) -> Iterator[MlflowClient]:
         with self.server.translated():
-            client = self.server.client()
-            with self.server.one_at_a_time():
-                yield client
+            yield self.server.client()
 
 
 class _Kept:
