@@ -25,7 +25,7 @@ UNKNOWN_ID = "0" * 64
         (("models", "show", "forecast@99999999999999999999"), 2, "give a model id"),
         (("models", "show", "Forecast@1"), 2, "use at most 63 of a-z"),
         (("models", "show", "forecast@9"), 1, "forecast has no version 9: it has 1 to 1"),
-        (("models", "show", "forecast@champion"), 1, "forecast has no alias champion"),
+        (("models", "show", "forecast@champion"), 1, "forecast has no champion now"),
         (("models", "show", "nobody@1"), 1, "model nobody is not registered"),
         (("models", "show", UNKNOWN_ID), 1, f"model id {UNKNOWN_ID} is not registered"),
         (("models", "retrieve", "nobody@1", "copy"), 1, "model nobody is not registered"),

@@ -87,7 +87,7 @@ def test_verify_answers_for_everything_one_version_and_a_receipt(console: Consol
     everything = console.run("verify", "--all", "--json").document
     assert everything == {
         "what": "everything", "verified": True, "problems": [], "versions": 2, "entries": 5, "pending": 0,
-        "unlisted": [],
+        "unlisted": [], "witnessed": 0,
     }  # fmt: skip
     assert console.run("verify", "--all").out == "verified everything: 2 versions, 5 ledger entries\n"
     assert console.run("verify", "forecast@1").out == "verified forecast@1: 1 version, 1 ledger entry\n"

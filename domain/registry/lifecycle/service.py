@@ -147,7 +147,7 @@ class ModelLifecycle:
             return decisions.decide_proposal(state, candidate, proposal, halted, ask)
 
         outcome = self._commit(name, decide)
-        # Without an event the version is the champion already, or the same refusal is the last event there is.
+        # Without an event the version is champion already, or the same refusal is the last event there is.
         done = not outcome.events and outcome.state.champion == proposal.version
         refusal = None if done else (*outcome.events, outcome.state.last)[0]
         reasons = refusal.reasons if isinstance(refusal, PromotionRefusedEvent) else ()
