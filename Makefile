@@ -17,7 +17,10 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test bench lint lock clean
+.PHONY: help setup demo up test programs bench lint lock clean
+
+# What tests run that no Python package brings, as program:Debian package.
+PROGRAMS := git-lfs:git-lfs docker-registry:docker-registry java:default-jre-headless
 
 help: ## This list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-7s %s\n", $$1, $$2 }'
@@ -30,8 +33,19 @@ demo: $(RUNTIME) ## Data to a registered, verified model, through Airflow, in ab
 up: $(RUNTIME) ## Airflow with its UI on loopback, until Ctrl-C
 	@exec $(BIN)/python -m veritasvault.airflow_local up
 
-test: lint ## Install what tests need, check style, types and layers, and run the tests
+test: programs lint ## Install what tests need, check style, types and layers, and run the tests
 	$(BIN)/python -m pytest $(ARGS)
+
+# Root installs what is missing where there is apt-get; everybody else is told what to install.
+programs:
+	@missing=$$(for each in $(PROGRAMS); do command -v $${each%%:*} >/dev/null || echo $${each##*:}; done); \
+	if [ -n "$$missing" ]; then \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			apt-get update --quiet && apt-get install --yes --quiet --no-install-recommends $$missing; \
+		else \
+			echo "the tests also need" $$missing": install these packages" >&2; exit 1; \
+		fi; \
+	fi
 
 bench: $(TESTING) ## Measure the ratios that this project promises
 	$(BIN)/python -m benchmarks
