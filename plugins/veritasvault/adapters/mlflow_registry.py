@@ -15,7 +15,7 @@ no unique tags, so nothing stops two writers from making a run each. Three thing
   that raced before they saw each other may finish two runs; both were verified, the first is the model, and
   attachments are looked for in all of them. No run is ever deleted here: somebody may just be writing to it.
 
-See docs/adr/0014.
+See docs/adr/0011.
 """
 
 from __future__ import annotations
