@@ -15,7 +15,7 @@ from domain.registry.canonical import digest
 from domain.registry.errors import Contended, InvalidInput
 from domain.registry.staging import unavailable
 from veritasvault.adapters.file_lock import file_lock
-from veritasvault.adapters.git_command import Git, GitFailed, make_bare, translated
+from veritasvault.adapters.git_command import Git, GitFailed, bare, make_bare, translated
 
 _DEADLINE = 300.0
 """Seconds to win a push against other writers."""
@@ -173,12 +173,13 @@ class GitBranch:
 
     def _ask(self, doing: str, *arguments: str, given: bytes = b"") -> bytes:
         try:
-            return Git(self._clone).run(*arguments, given=given)
+            return bare(self._clone, self.url).run(*arguments, given=given)
         except GitFailed as error:
             raise translated(error, doing, self.url) from error
 
     def _git(self) -> Git:
-        return Git(self._clone) if (self._clone / "HEAD").exists() else make_bare(self._clone, self.url)
+        known = (self._clone / "HEAD").exists()
+        return bare(self._clone, self.url) if known else make_bare(self._clone, self.url)
 
     def _drop(self) -> None:
         """Let go of a clone that a killed git left unusable; whoever still reads it sees it vanish."""

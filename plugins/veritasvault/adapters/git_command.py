@@ -71,9 +71,15 @@ class GitFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Git:
-    """git in a bare repository."""
+    """git in a bare repository.
+
+    Attributes:
+        local: the remote is a directory. Git then runs its side here too, under the user's settings, which
+            are needed for nothing: none is read.
+    """
 
     directory: Path
+    local: bool
 
     def run(self, *arguments: str, given: bytes = b"", discard: bool = False) -> bytes:
         """Run a command with `given` as its standard input; its standard output, or nothing to `discard` it.
@@ -115,6 +121,8 @@ class Git:
             for name, value in os.environ.items()
             if not name.startswith("GIT_") or _KEPT.fullmatch(name)
         }
+        if self.local:
+            kept["GIT_CONFIG_GLOBAL"] = os.devnull
         return {
             **kept,
             "GIT_DIR": str(self.directory),
@@ -130,7 +138,9 @@ def translated(error: GitFailed, doing: str, url: str) -> DomainException:
     if _NO_LFS.search(text):
         return InvalidInput("git", "without lfs", "install git-lfs")
     if _FOREIGN.search(text):
-        return InvalidInput("repository", url, "it is another user's, add it to git's setting safe.directory")
+        return InvalidInput(
+            "repository", url, "it is another user's, add it to safe.directory of git's system settings"
+        )
     if _REFUSED.search(text):
         return InvalidInput(
             "git credentials", url, f"it refused {doing}, give git a credential helper or key that may do it"
@@ -157,4 +167,9 @@ def make_bare(directory: Path, url: str) -> Git:
         "[lfs]\n\tstorage = lfs\n"
     )
     (directory / "HEAD").write_text("ref: refs/heads/none\n")
-    return Git(directory)
+    return bare(directory, url)
+
+
+def bare(directory: Path, url: str) -> Git:
+    """The bare repository in a directory that `make_bare` made for the URL."""
+    return Git(directory, local=url.startswith("file:"))

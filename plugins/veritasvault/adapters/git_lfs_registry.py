@@ -51,6 +51,8 @@ class GitLfsModelRegistry:
             for file in artifact.artifact.files
         }
         wanted[f"{home}/metadata.json"] = manifest
+        # Before anything large is sent to where it is not wanted.
+        self._missing(self._newest(), home, wanted)
         files = artifact.artifact.files
         with self._objects.transfer() as transfer:
             transfer.push({file.sha256: artifact.root / file.path for file in files if file.size})
