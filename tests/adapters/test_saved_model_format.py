@@ -120,7 +120,7 @@ def test_a_saver_that_others_can_call_is_refused(tmp_path: Path) -> None:
 
 def test_a_saver_whose_file_the_model_chooses_is_refused(tmp_path: Path) -> None:
     def prefix_of_its_own(model: Any) -> None:
-        constant(model, "mine", "/home/somebody/weights")
+        constant(model, "mine", "/elsewhere/weights")
         name = function(model, "traced_save").signature.name
         for node in nodes(model):
             if any(entry.value.func.name == name for entry in node.attr):
