@@ -13,6 +13,7 @@ pytest_plugins = [
     "tests.servers.openbao",
     "tests.servers.seaweedfs",
     "tests.servers.oci",
+    "tests.servers.oci_tokens",
     "tests.servers.git_lfs",
 ]
 

@@ -27,6 +27,7 @@ from tests.adapters.artifacts import staged
 from tests.exactly_once.candidates import lineage, metadata
 from tests.processes import in_child
 from tests.servers.oci import OciServer
+from tests.servers.oci_tokens import TokenRegistry
 from veritasvault.adapters.oci_manifest import attachment_package, model_package
 from veritasvault.adapters.oci_registry import OciModelRegistry
 
@@ -294,6 +295,52 @@ def _helper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> Non
     helper.chmod(0o755)
     monkeypatch.setenv("PATH", f"{helper.parent}:{os.environ['PATH']}")
     (tmp_path / "docker" / "config.json").write_text('{"credsStore": "test"}')
+
+
+def test_a_token_server_is_asked_when_the_registry_says_so(
+    token_registry: TokenRegistry, docker_login: Login, tmp_path: Path
+) -> None:
+    """Tokens are for an action each, so a store asks again when it begins to write."""
+    server = token_registry.registry
+    docker_login(server.host, token_registry.user, token_registry.password)
+    stored = model(tmp_path / "m", LARGE)
+    adapter(server).store_model(*stored)
+    adapter(server).retrieve_model(stored[0], tmp_path / "out")
+    assert f"repository:{REPOSITORY}:pull,push" in token_registry.tokens.asked
+
+
+def test_a_token_that_ran_out_is_replaced(
+    token_registry: TokenRegistry, docker_login: Login, tmp_path: Path
+) -> None:
+    server, tokens = token_registry.registry, token_registry.tokens
+    docker_login(server.host, token_registry.user, token_registry.password)
+    registry = adapter(server)
+    stored = model(tmp_path / "m")
+    registry.store_model(*stored)
+    tokens.lifetime, lifetime = -3600, tokens.lifetime
+    expired = tokens.token(f"repository:{REPOSITORY}:pull", {"pull"})
+    tokens.lifetime = lifetime
+    registry._repository._authorization = f"Bearer {expired}"
+    asked = len(tokens.asked)
+    assert registry.exists(stored[0])
+    assert len(tokens.asked) == asked + 1
+
+
+def test_without_a_login_a_token_is_enough_to_read_and_not_to_write(
+    token_registry: TokenRegistry, docker_login: Login, tmp_path: Path
+) -> None:
+    server = token_registry.registry
+    stored = model(tmp_path / "m")
+    with pytest.raises(InvalidInput, match="registry credentials"):
+        adapter(server).store_model(*stored)
+    docker_login(server.host, token_registry.user, token_registry.password)
+    adapter(server).store_model(*stored)
+    (tmp_path / "docker" / "config.json").unlink()
+    adapter(server).retrieve_model(stored[0], tmp_path / "out")
+    docker_login(server.host, token_registry.user, "wrong-secret")
+    with pytest.raises(InvalidInput, match="registry credentials") as caught:
+        adapter(server).exists(stored[0])
+    assert "wrong-secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("password", ["wrong-secret", "", None])

@@ -118,11 +118,14 @@ def docker_login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[s
 
 
 @contextlib.contextmanager
-def docker_registry(directory: Path, *, closed: bool = False) -> Iterator[OciServer]:
+def docker_registry(
+    directory: Path, *, closed: bool = False, auth: dict[str, Any] | None = None
+) -> Iterator[OciServer]:
     """Run docker-registry with its storage in `directory` until the block ends.
 
     Args:
         closed: let in nobody but the user whom the answer names.
+        auth: another section `auth` of the server's configuration.
     """
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
@@ -139,6 +142,8 @@ def docker_registry(directory: Path, *, closed: bool = False) -> Iterator[OciSer
         users = directory / "htpasswd"
         users.write_text(f"{_USER}:{_BCRYPT}\n")
         config["auth"] = {"htpasswd": {"realm": "tests", "path": str(users)}}
+    if auth:
+        config["auth"] = auth
     file = directory / "config.json"
     file.write_text(json.dumps(config))  # JSON is YAML
     log = directory / "registry.log"
@@ -166,7 +171,7 @@ def _wait_until_ready(process: subprocess.Popen[bytes], server: OciServer, log: 
     while time.monotonic() < deadline and process.poll() is None:
         try:
             last, _, _ = server.request("GET", "/v2/")
-            if last == 200:
+            if last in (200, 401):
                 return
         except OSError as error:
             last = error
