@@ -37,13 +37,13 @@ class OciAddress:
             InvalidInput: naming the setting and the form.
         """
         parts = _split(value, _OCI_FORM)
+        if parts.username is not None:
+            raise _with_login(parts, "log in with docker login instead")
         options = parse_qsl(parts.query, keep_blank_values=True)
         repository = parts.path.strip("/")
         usable = parts.hostname and _REPOSITORY.fullmatch(repository) and not parts.fragment
         if not usable or options not in ([], [("insecure", "1")], [("insecure", "0")]):
             raise InvalidInput(SETTING, value, f"give {_OCI_FORM}")
-        if parts.username is not None:
-            raise _with_login(parts, "log in with docker login instead")
         return cls(parts.netloc, repository, options == [("insecure", "1")])
 
 
@@ -66,8 +66,8 @@ class GitAddress:
         """
         parts = _split(value, _GIT_FORM)
         scheme = parts.scheme.removeprefix("git+")
-        secret = parts.password is not None or (scheme == "https" and parts.username is not None)
-        if secret:
+        # A server's user may be a token; the one of ssh is not secret.
+        if parts.password is not None or (scheme != "ssh" and parts.username is not None):
             raise _with_login(parts, "let a credential helper of git hold them instead")
         host = bool(parts.hostname) if scheme in ("https", "ssh") else not parts.netloc
         usable = scheme in ("https", "ssh", "file") and host and len(parts.path) > 1

@@ -96,7 +96,7 @@ def _remote_registry(application: Application) -> Check:
     lacking = [name for name in ("git", "git-lfs") if place.startswith("git+") and not shutil.which(name)]
     if lacking:
         return Check(
-            "registry", "fail", f"{place}: {' and '.join(lacking)} is missing", f"install {lacking[-1]}"
+            "registry", "fail", f"{place}: {' and '.join(lacking)} cannot be found", f"install {lacking[-1]}"
         )
     next(iter(application.registry.list()), None)
     return Check("registry", "ok", f"{place}: reachable, it can be listed")
