@@ -68,6 +68,16 @@ def test_a_model_is_one_commit_with_its_files_in_lfs(
     assert contents(tmp_path / "out") == FILES
 
 
+def test_others_may_read_what_was_staged_privately(
+    git_remote: GitRemote, registry: GitLfsModelRegistry, tmp_path: Path
+) -> None:
+    """git-lfs links the staged file into a remote that is a directory."""
+    model_id, artifact, manifest = model(tmp_path / "m")
+    (artifact.root / "model.bin").chmod(0o600)
+    registry.store_model(model_id, artifact, manifest)
+    assert git_remote.lfs_object(digest(FILES["model.bin"])).stat().st_mode & 0o777 == 0o444
+
+
 def test_git_and_git_lfs_alone_check_a_model_out(
     git_remote: GitRemote, registry: GitLfsModelRegistry, tmp_path: Path
 ) -> None:

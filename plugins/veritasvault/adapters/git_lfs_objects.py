@@ -134,6 +134,8 @@ class LfsTransfer:
 def _place(source: Path, place: Path) -> None:
     """Give a staged file another name, or copy it where that cannot be."""
     try:
+        # A remote that is a directory gets this very file, and others have to read it there.
+        source.chmod(0o444)
         place.parent.mkdir(parents=True, exist_ok=True)
         try:
             os.link(source, place)
