@@ -214,7 +214,7 @@ def _registry(value: str) -> str:
         return value
     raise InvalidInput(
         "VERITAS_REGISTRY",
-        value,
+        parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl(),
         "give file:///directory, s3://bucket/prefix, mlflow+URL, oci://host/repository or git+URL",
     )
 

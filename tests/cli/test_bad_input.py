@@ -159,7 +159,7 @@ def test_an_unknown_setting_is_named_with_the_known_ones(empty: Console) -> None
     [
         ("VERITAS_LEDGER", "mysql://u:secret@h/d", 2),
         ("VERITAS_LEDGER", "nonsense", 2),
-        ("VERITAS_REGISTRY", "ftp://x", 2),
+        ("VERITAS_REGISTRY", "ftp://u:secret@x/y", 2),
         ("VERITAS_LEDGER", "postgresql://u:secret@127.0.0.1:1/d", 1),
     ],
 )
