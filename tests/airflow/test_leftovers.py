@@ -55,8 +55,7 @@ def test_a_server_whose_owner_was_killed_is_adopted_and_stopped(killed_owner: Pa
 
 def test_a_server_that_was_killed_itself_starts_over(killed_owner: Path) -> None:
     """Neither the process file of a dead server nor the socket it left is in the way of the next."""
-    for pid in servers(killed_owner):
-        os.kill(pid, signal.SIGKILL)
+    kill(servers(killed_owner))
     with EmbeddedPostgres(killed_owner) as server:
         assert "kept" in databases(server)
 
@@ -66,8 +65,7 @@ def test_a_process_file_that_names_another_process_is_not_believed(
     killed_owner: Path, number: Callable[[], object]
 ) -> None:
     """The number of a dead server may be somebody else's by now, who is left alone."""
-    for pid in servers(killed_owner):
-        os.kill(pid, signal.SIGKILL)
+    kill(servers(killed_owner))
     file = killed_owner / "postmaster.pid"
     _, *rest = file.read_text().splitlines()
     file.write_text("\n".join([str(number()), *rest]))
@@ -141,6 +139,15 @@ def test_a_process_that_only_has_the_number_is_left_alone(
     file.write_text(f'{{"{family.pid}": {began - 60}}}')
     end_leftovers(file)
     assert family.pid in members([family.pid])
+
+
+def kill(pids: list[int]) -> None:
+    """Kill processes and wait until they are gone: for a moment a killed one still looks alive."""
+    processes = [psutil.Process(pid) for pid in pids]
+    for process in processes:
+        process.kill()
+    _, alive = psutil.wait_procs(processes, timeout=30)
+    assert not alive
 
 
 def servers(directory: Path) -> list[int]:
