@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from domain.registry.events.lifecycle import Action
     from domain.registry.lifecycle.rules import Proposal
     from domain.registry.lifecycle.service import Outcome
+    from veritasvault.bootstrap import Application
 
 _ROLES = ("risk_officer", "model_validator")
 
@@ -99,9 +100,9 @@ def approve(
     """
     from veritasvault.bootstrap import bootstrap
 
-    lifecycle = bootstrap().lifecycle
-    name, proposal = _proposal(action, reference, **given)
-    outcome = lifecycle.approve(name, proposal, role)
+    application = bootstrap()
+    name, proposal = _proposal(application, action, reference, **given)
+    outcome = application.lifecycle.approve(name, proposal, role)
     context.exit(_tell(name, f"{name}@{proposal.version} is approved by {proposal.actor}", outcome, as_json))
 
 
@@ -217,22 +218,26 @@ def lifecycle(name: str, as_json: bool) -> None:
 def _carry_out(action: Action, reference: str, as_json: bool, **given: Any) -> int:
     from veritasvault.bootstrap import bootstrap
 
-    name, proposal = _proposal(action, reference, **given)
-    outcome = bootstrap().lifecycle.carry_out(name, proposal)
+    application = bootstrap()
+    name, proposal = _proposal(application, action, reference, **given)
+    outcome = application.lifecycle.carry_out(name, proposal)
     return _tell(name, f"{name}@{proposal.version} is the champion", outcome, as_json)
 
 
 def _proposal(
-    action: Action, reference: str, reason: str, incumbent: str | None, evidence: str | None
+    application: Application,
+    action: Action,
+    reference: str,
+    reason: str,
+    incumbent: str | None,
+    evidence: str | None,
 ) -> tuple[str, Proposal]:
     """The proposal on what its author says that they saw, or else on what there is now."""
     from dataclasses import replace
 
     from domain.registry.canonical import as_digest
     from domain.registry.errors import InvalidInput
-    from veritasvault.bootstrap import bootstrap
 
-    application = bootstrap()
     row = application.catalog.resolve(reference)
     proposal = application.lifecycle.propose(action, row.name, row.version, reason, application.person)
     if evidence is not None:
