@@ -9,17 +9,17 @@ from dataclasses import dataclass, replace
 
 from domain.registry.artifact import ArtifactFile
 from domain.registry.catalog import ModelCatalog
-from domain.registry.checkpoint import open_checkpoint
 from domain.registry.errors import IntegrityError, NotFound, NotVerified
 from domain.registry.events import ModelRegisteredEvent
-from domain.registry.key_ring import KeyRing
-from domain.registry.ledger import Ledger, LedgerView, project
+from domain.registry.ledger.checkpoint import open_checkpoint
+from domain.registry.ledger.ledger import Ledger, LedgerView, project
+from domain.registry.ledger.receipt import Proven, Receipt
+from domain.registry.ledger.verification import LedgerReport, Problem, verify_ledger, verify_receipt_against
+from domain.registry.ledger.witness import WitnessReport, verify_witnessed
 from domain.registry.manifest import Manifest
-from domain.registry.model_signature import SIGNATURE_NAME, SIGNING_KEY, ModelSignature, verify_model
 from domain.registry.ports import ModelRegistryPort, StoredCheckpoint, VersionRow, WitnessPort
-from domain.registry.receipt import Proven, Receipt
-from domain.registry.verification import LedgerReport, Problem, verify_ledger, verify_receipt_against
-from domain.registry.witness import WitnessReport, verify_witnessed
+from domain.registry.signing.key_ring import KeyRing
+from domain.registry.signing.model_signature import SIGNATURE_NAME, SIGNING_KEY, ModelSignature, verify_model
 
 Progress = Callable[[VersionRow], None]
 

@@ -11,12 +11,12 @@ from domain.registry.canonical import digest
 from domain.registry.errors import IntegrityError, InvalidInput, NotFound
 from domain.registry.events import ModelRegisteredEvent
 from domain.registry.evidence import AttachmentRef
-from domain.registry.ledger import Ledger, LedgerView, project
+from domain.registry.ledger.ledger import Ledger, LedgerView, project
+from domain.registry.ledger.receipt import Receipt
 from domain.registry.lifecycle.state import Lifecycle, challenger
 from domain.registry.manifest import Manifest, ModelId, as_model_id
 from domain.registry.metadata import as_model_name
 from domain.registry.ports import ModelRegistryPort, VersionRow
-from domain.registry.receipt import Receipt
 
 LATEST = "latest"
 """The alias of a name's newest version in the order of the ledger."""

@@ -24,17 +24,17 @@ from domain.registry.events import (
 )
 from domain.registry.evidence import EVIDENCE, Attachment, AttachmentRef, Evidence, GateResult
 from domain.registry.gates import Gate, judge_all, unevaluated
-from domain.registry.key_ring import KeyRing
-from domain.registry.ledger import Ledger, LedgerView, Recorded
+from domain.registry.ledger.ledger import Ledger, LedgerView, Recorded
+from domain.registry.ledger.receipt import Receipt
 from domain.registry.lineage import Lineage
 from domain.registry.manifest import Manifest, ModelId
 from domain.registry.metadata import ModelMetadata
-from domain.registry.model_signature import BUNDLE_MEDIA_TYPE, SIGNATURE_NAME, SIGNING_KEY
 from domain.registry.ports import Clock, ModelRegistryPort, PublicKey
-from domain.registry.public_keys import fingerprint
-from domain.registry.receipt import Receipt
 from domain.registry.records import as_text
 from domain.registry.security import SecurityService
+from domain.registry.signing.key_ring import KeyRing
+from domain.registry.signing.model_signature import BUNDLE_MEDIA_TYPE, SIGNATURE_NAME, SIGNING_KEY
+from domain.registry.signing.public_keys import fingerprint
 from domain.registry.staging import stage
 
 Outcome = Literal["registered", "recognised", "not_reproduced"]

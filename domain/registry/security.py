@@ -5,8 +5,8 @@ from __future__ import annotations
 from domain.registry.artifact import StagedArtifact
 from domain.registry.errors import UnsafeArtifact
 from domain.registry.manifest import Manifest
-from domain.registry.model_signature import ModelSignature, sign_model
 from domain.registry.ports import ArtifactScannerPort, PublicKey, SignerPort
+from domain.registry.signing.model_signature import ModelSignature, sign_model
 
 
 class SecurityService:

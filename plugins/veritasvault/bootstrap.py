@@ -25,16 +25,16 @@ from veritasvault.settings import Settings, as_witness, is_url, project_root
 if TYPE_CHECKING:
     from domain.registry.audit import Audit
     from domain.registry.canonical import Digest
+    from domain.registry.card.model_cards import ModelCards
     from domain.registry.catalog import ModelCatalog
     from domain.registry.events import KeyRole
     from domain.registry.evidence import Attachment
-    from domain.registry.key_management import KeyManagement
-    from domain.registry.ledger import Ledger
+    from domain.registry.ledger.ledger import Ledger
     from domain.registry.lifecycle.service import ModelLifecycle
-    from domain.registry.model_cards import ModelCards
     from domain.registry.ports import ModelRegistryPort, SignerPort, WitnessPort
-    from domain.registry.proof_export import ProofExport
+    from domain.registry.proofs.export import ProofExport
     from domain.registry.registration import ModelRegistration
+    from domain.registry.signing.key_management import KeyManagement
     from domain.risk.evaluation import Evaluation
     from domain.risk.pipeline import ModelPipeline
     from domain.risk.ports import (
@@ -129,7 +129,7 @@ class Application:
 
     @cached_property
     def ledger(self) -> Ledger:
-        from domain.registry.ledger import Ledger
+        from domain.registry.ledger.ledger import Ledger
         from veritasvault.adapters.sql_ledger import SqlLedger
 
         return Ledger(SqlLedger(self.settings.ledger), self.checkpoint_signer)
@@ -158,7 +158,7 @@ class Application:
 
     @cached_property
     def keys(self) -> KeyManagement:
-        from domain.registry.key_management import KeyManagement
+        from domain.registry.signing.key_management import KeyManagement
 
         signers: dict[KeyRole, SignerPort] = {
             "artifact": self.artifact_signer,
@@ -174,13 +174,13 @@ class Application:
 
     @cached_property
     def cards(self) -> ModelCards:
-        from domain.registry.model_cards import ModelCards
+        from domain.registry.card.model_cards import ModelCards
 
         return ModelCards(self.catalog, self.ledger)
 
     @cached_property
     def proofs(self) -> ProofExport:
-        from domain.registry.proof_export import ProofExport
+        from domain.registry.proofs.export import ProofExport
 
         return ProofExport(self.catalog, self.ledger)
 

@@ -13,9 +13,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from domain.registry.checkpoint import vkey
 from domain.registry.errors import IntegrityError, InvalidInput
-from domain.registry.public_keys import fingerprint, to_pem
+from domain.registry.ledger.checkpoint import vkey
+from domain.registry.signing.public_keys import fingerprint, to_pem
 from tests import processes
 from veritasvault.adapters.local_signer import PRIVATE_FILES, LocalSigner
 

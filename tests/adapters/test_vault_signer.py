@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from domain.registry.errors import InvalidInput, Unavailable
-from domain.registry.public_keys import fingerprint, to_pem
+from domain.registry.signing.public_keys import fingerprint, to_pem
 from tests import processes
 from tests.servers.openbao import VaultServer
 from veritasvault.adapters.local_signer import LocalSigner

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from domain.registry.checkpoint import parse_vkey
 from domain.registry.errors import InvalidInput
+from domain.registry.ledger.checkpoint import parse_vkey
 from tests.cli.console import Console, vendor_model
 from tests.servers.openbao import VaultServer
 from veritasvault.settings import Settings, TransitAddress

@@ -13,8 +13,8 @@ import sqlalchemy as sa
 
 from domain.registry.errors import LedgerConflict
 from domain.registry.events import DomainEvent, event_to_bytes
-from domain.registry.ledger_view import project
-from domain.registry.merkle import Frontier, leaf_hash
+from domain.registry.ledger.merkle import Frontier, leaf_hash
+from domain.registry.ledger.view import project
 from domain.registry.ports import Batch, Entry, LedgerPort, StoredCheckpoint
 from tests.fakes.events import refused, registered
 from tests.fakes.ledger import FakeLedger

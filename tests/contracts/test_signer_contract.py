@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from domain.registry.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
 from domain.registry.errors import Unavailable
+from domain.registry.ledger.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
 from domain.registry.ports import PublicKey, SignerPort
-from domain.registry.public_keys import from_pem, from_spki, to_pem, to_spki
+from domain.registry.signing.public_keys import from_pem, from_spki, to_pem, to_spki
 from tests.fakes.signer import FakeSigner
 from veritasvault.adapters.local_signer import LocalSigner
 from veritasvault.adapters.vault_signer import VaultSigner

@@ -206,7 +206,7 @@ def test_an_untouched_copy_verifies(copy: Copy) -> None:
 def test_cutting_off_the_end_with_its_checkpoints_is_found_by_a_kept_receipt(copy: Copy) -> None:
     """A ledger and its checkpoints cut back together look fine, but not to who kept a later receipt."""
     from domain.registry.errors import DomainException
-    from domain.registry.verification import verify_receipt_against
+    from domain.registry.ledger.verification import verify_receipt_against
 
     last = next(copy.application.catalog.versions())
     receipt = copy.application.catalog.receipt(f"{last.name}@{last.version}")

@@ -7,7 +7,7 @@ import datetime as dt
 from domain.registry.canonical import digest
 from domain.registry.events import ModelRegisteredEvent, RegistrationRefusedEvent
 from domain.registry.evidence import AttachmentRef, GateResult
-from domain.registry.ledger_view import LedgerView
+from domain.registry.ledger.view import LedgerView
 from domain.registry.manifest import ModelId
 
 AT = dt.datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=dt.UTC)

@@ -12,7 +12,7 @@ from domain.registry.catalog import ModelCatalog
 from domain.registry.events import ModelRegisteredEvent
 from domain.registry.events.lifecycle import Action
 from domain.registry.evidence import EVIDENCE, AttachmentRef, GateResult
-from domain.registry.ledger import Ledger
+from domain.registry.ledger.ledger import Ledger
 from domain.registry.lifecycle.rules import Proposal
 from domain.registry.lifecycle.service import ModelLifecycle, Outcome
 from domain.registry.manifest import Manifest

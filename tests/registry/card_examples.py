@@ -10,11 +10,11 @@ from typing import Any
 from domain.registry.artifact import Artifact, ArtifactFile
 from domain.registry.canonical import digest
 from domain.registry.card import Figure, LedgerRecord, Rival, Subject
-from domain.registry.checkpoint import Checkpoint
 from domain.registry.events import ModelRegisteredEvent
 from domain.registry.events.lifecycle import ModelApprovedEvent, ModelPromotedEvent
 from domain.registry.evidence import AttachmentRef, DataValidation, Evidence, GateResult, LookAhead
-from domain.registry.ledger import Recorded
+from domain.registry.ledger.checkpoint import Checkpoint
+from domain.registry.ledger.ledger import Recorded
 from domain.registry.lineage import Lineage
 from domain.registry.manifest import Manifest
 from domain.registry.metadata import ModelMetadata, RiskTier

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from domain.registry.checkpoint import (
+from domain.registry.errors import InvalidInput, NotVerified
+from domain.registry.ledger.checkpoint import (
     Checkpoint,
     open_checkpoint,
     open_note,
@@ -17,7 +18,6 @@ from domain.registry.checkpoint import (
     sign_checkpoint,
     vkey,
 )
-from domain.registry.errors import InvalidInput, NotVerified
 from domain.registry.ports import PublicKey
 from veritasvault.adapters.local_signer import LocalSigner
 

@@ -15,7 +15,6 @@ from domain.registry.artifact import StagedArtifact
 from domain.registry.audit import Audit
 from domain.registry.canonical import decode, encode
 from domain.registry.catalog import ModelCatalog
-from domain.registry.checkpoint import open_checkpoint, sign_checkpoint
 from domain.registry.errors import (
     GateFailed,
     IntegrityError,
@@ -34,14 +33,15 @@ from domain.registry.events import (
 )
 from domain.registry.evidence import Attachment, AttachmentRef
 from domain.registry.gates import DataValidated
-from domain.registry.key_management import KeyManagement
-from domain.registry.ledger import Ledger, LedgerView
+from domain.registry.ledger.checkpoint import open_checkpoint, sign_checkpoint
+from domain.registry.ledger.ledger import Ledger, LedgerView
 from domain.registry.manifest import ModelId
-from domain.registry.model_signature import ModelSignature, sign_model
 from domain.registry.ports import PublicKey, StoredCheckpoint
-from domain.registry.public_keys import fingerprint, from_pem, from_spki, to_pem, to_spki
 from domain.registry.registration import ModelRegistration, RegisteredModel
 from domain.registry.security import SecurityService
+from domain.registry.signing.key_management import KeyManagement
+from domain.registry.signing.model_signature import ModelSignature, sign_model
+from domain.registry.signing.public_keys import fingerprint, from_pem, from_spki, to_pem, to_spki
 from tests.exactly_once.candidates import EVIDENCE, lineage, metadata
 from tests.fakes.events import AT, refused
 from tests.fakes.ledger import FakeLedger

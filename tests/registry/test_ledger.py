@@ -13,9 +13,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from domain.registry.errors import Contended, IntegrityError, InvalidInput, LedgerConflict, Unavailable
 from domain.registry.events import DomainEvent, ModelRegisteredEvent
-from domain.registry.ledger import Ledger, LedgerView
+from domain.registry.ledger.ledger import Ledger, LedgerView
+from domain.registry.ledger.verification import verify_ledger
 from domain.registry.ports import Batch, Entry, StoredCheckpoint
-from domain.registry.verification import verify_ledger
 from tests.fakes.events import next_registered, refused, registered
 from tests.fakes.ledger import FakeLedger
 from veritasvault.adapters.local_signer import LocalSigner

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from domain.registry.checkpoint import sign_checkpoint
-from domain.registry.ledger import Ledger
-from domain.registry.merkle import Frontier, leaf_hash
+from domain.registry.ledger.checkpoint import sign_checkpoint
+from domain.registry.ledger.ledger import Ledger
+from domain.registry.ledger.merkle import Frontier, leaf_hash
+from domain.registry.ledger.verification import LedgerReport, verify_ledger
 from domain.registry.ports import LedgerPort, StoredCheckpoint
-from domain.registry.verification import LedgerReport, verify_ledger
 from tests.fakes.events import next_registered, refused
 from tests.fakes.ledger import FakeLedger
 from veritasvault.adapters.local_signer import LocalSigner
@@ -402,7 +402,7 @@ def test_frontier_and_checkpoint_helpers_agree_with_a_forged_root(tmp_path: Path
     port, signer = FakeLedger(), LocalSigner(tmp_path)
     ledger = Ledger(port, signer)
     ledger.commit(lambda view: [refused(1), refused(2)])
-    from domain.registry.checkpoint import Checkpoint
+    from domain.registry.ledger.checkpoint import Checkpoint
 
     frontier = Frontier()
     frontier.append(leaf_hash(b"something else"))

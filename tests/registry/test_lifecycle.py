@@ -16,8 +16,8 @@ from domain.registry.events.lifecycle import (
     PromotionRefusedEvent,
 )
 from domain.registry.evidence import GateResult
+from domain.registry.ledger.verification import verify_ledger
 from domain.registry.metadata import RiskTier
-from domain.registry.verification import verify_ledger
 from tests.registry.board import NAME, Board
 
 OFFICER, VALIDATOR = ("olga", "risk_officer"), ("vera", "model_validator")

@@ -22,10 +22,10 @@ from domain.registry.events.lifecycle import (
     ModelRolledBackEvent,
 )
 from domain.registry.evidence import GateResult
+from domain.registry.ledger.verification import verify_ledger
 from domain.registry.lifecycle.rules import Proposal
 from domain.registry.lifecycle.state import Lifecycle
 from domain.registry.metadata import RiskTier
-from domain.registry.verification import verify_ledger
 from tests.registry.board import NAME, ROLES, Board
 
 people = st.sampled_from([*ROLES, "nobody"])

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.registry.errors import IntegrityError, NotVerified
-from domain.registry.merkle import (
+from domain.registry.ledger.merkle import (
     EMPTY_ROOT,
     Coordinate,
     Frontier,

@@ -8,11 +8,11 @@ import pytest
 
 from domain.registry.card import Card, to_markdown
 from domain.registry.card.blocks import Table
+from domain.registry.card.model_cards import ModelCards
 from domain.registry.errors import IntegrityError, NotFound
 from domain.registry.evidence import EVIDENCE, Attachment, Evidence
 from domain.registry.gates import Threshold
-from domain.registry.history import later_events
-from domain.registry.model_cards import ModelCards
+from domain.registry.ledger.history import later_events
 from domain.registry.registration import ModelRegistration
 from domain.registry.security import SecurityService
 from tests.exactly_once.candidates import lineage, metadata, write_artifact

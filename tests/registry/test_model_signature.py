@@ -19,7 +19,7 @@ from domain.registry.artifact import Artifact, ArtifactFile
 from domain.registry.canonical import Digest, decode, digest, encode
 from domain.registry.errors import InvalidInput, NotVerified
 from domain.registry.manifest import Manifest
-from domain.registry.model_signature import (
+from domain.registry.signing.model_signature import (
     SIGNATURE_NAME,
     ModelSignature,
     pre_authentication_encoding,
@@ -27,7 +27,7 @@ from domain.registry.model_signature import (
     statement,
     verify_model,
 )
-from domain.registry.public_keys import fingerprint, from_pem, to_pem
+from domain.registry.signing.public_keys import fingerprint, from_pem, to_pem
 from domain.registry.staging import stage
 from tests.exactly_once.candidates import lineage, metadata
 from tests.fakes.signer import FakeSigner

@@ -9,23 +9,23 @@ import pytest
 
 from domain.registry.canonical import Digest, decode, digest, encode
 from domain.registry.card import to_markdown
+from domain.registry.card.model_cards import ModelCards
 from domain.registry.catalog import ModelCatalog
-from domain.registry.checkpoint import Checkpoint, sign_checkpoint
 from domain.registry.errors import IntegrityError, NotVerified
 from domain.registry.events import KeyRevokedEvent
 from domain.registry.evidence import Evidence
 from domain.registry.gates import Threshold
-from domain.registry.ledger import Ledger
+from domain.registry.ledger.checkpoint import Checkpoint, sign_checkpoint
+from domain.registry.ledger.ledger import Ledger
+from domain.registry.ledger.merkle import root_of
 from domain.registry.lifecycle.service import ModelLifecycle
-from domain.registry.merkle import root_of
-from domain.registry.model_cards import ModelCards
-from domain.registry.proof_bundle import PROOF_FORMAT, BundledEntry, ProofBundle
-from domain.registry.proof_card import card_of
-from domain.registry.proof_check import ProofReport, verify_proof
-from domain.registry.proof_export import ProofExport
-from domain.registry.public_keys import fingerprint
+from domain.registry.proofs.bundle import PROOF_FORMAT, BundledEntry, ProofBundle
+from domain.registry.proofs.card import card_of
+from domain.registry.proofs.check import ProofReport, verify_proof
+from domain.registry.proofs.export import ProofExport
 from domain.registry.registration import ModelRegistration
 from domain.registry.security import SecurityService
+from domain.registry.signing.public_keys import fingerprint
 from tests.exactly_once.candidates import lineage, metadata, write_artifact
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.registry import FakeModelRegistry

@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.registry.canonical import encode
-from domain.registry.checkpoint import Checkpoint, parse_vkey, sign_checkpoint
 from domain.registry.errors import IntegrityError, NotFound, NotVerified
 from domain.registry.events import (
     DomainEvent,
@@ -18,9 +17,10 @@ from domain.registry.events import (
     event_from_bytes,
     event_to_bytes,
 )
-from domain.registry.ledger import Ledger
-from domain.registry.receipt import RECEIPT_FORMAT, Receipt, verify_receipt
-from domain.registry.verification import verify_receipt_against
+from domain.registry.ledger.checkpoint import Checkpoint, parse_vkey, sign_checkpoint
+from domain.registry.ledger.ledger import Ledger
+from domain.registry.ledger.receipt import RECEIPT_FORMAT, Receipt, verify_receipt
+from domain.registry.ledger.verification import verify_receipt_against
 from tests.fakes.events import AT, next_registered, refused, registered
 from tests.fakes.ledger import FakeLedger
 from tests.registry.test_checkpoint import GOLDEN, REWRITE, FixedSigner
@@ -150,7 +150,7 @@ def test_a_receipt_with_a_wrong_field_says_which(change: dict[str, object], mess
 
 
 def test_an_entry_that_is_no_event_is_not_verified_even_under_a_good_signature(tmp_path: Path) -> None:
-    from domain.registry.merkle import leaf_hash
+    from domain.registry.ledger.merkle import leaf_hash
 
     signer = LocalSigner(tmp_path)
     entry = b'{"a":1}'

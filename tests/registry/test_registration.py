@@ -19,7 +19,7 @@ from domain.registry.events import (
 )
 from domain.registry.evidence import Attachment, DataValidation, Evidence
 from domain.registry.gates import DataValidated
-from domain.registry.ledger import Ledger
+from domain.registry.ledger.ledger import Ledger
 from domain.registry.ports import Batch, Finding
 from domain.registry.registration import ModelRegistration, RegisteredModel
 from domain.registry.security import SecurityService

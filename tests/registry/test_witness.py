@@ -9,10 +9,10 @@ import pytest
 
 from domain.registry.errors import IntegrityError
 from domain.registry.events import DomainEvent
-from domain.registry.ledger import Ledger
+from domain.registry.ledger.ledger import Ledger
+from domain.registry.ledger.verification import verify_ledger
+from domain.registry.ledger.witness import verify_witnessed, witness
 from domain.registry.ports import StoredCheckpoint
-from domain.registry.verification import verify_ledger
-from domain.registry.witness import verify_witnessed, witness
 from tests.fakes.events import refused
 from tests.fakes.ledger import FakeLedger
 from veritasvault.adapters.file_witness import FileWitness

@@ -15,7 +15,7 @@ from domain.registry.records import instant_text
 if TYPE_CHECKING:
     from domain.registry.events import DomainEvent
     from domain.registry.evidence import GateResult, Outcome
-    from domain.registry.ledger_view import Recorded
+    from domain.registry.ledger.view import Recorded
 
 _MEANINGS: Mapping[Outcome, Any] = {"passed": "good", "failed": "bad", "unevaluated": "unsure"}
 _DATA_ORIGIN = ("source", "snapshot", "snapshot_id", "report")

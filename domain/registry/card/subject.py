@@ -10,10 +10,10 @@ from domain.registry.card.blocks import Figure
 
 if TYPE_CHECKING:
     # Gates ask which sections there are each time a DAG file is parsed, and need no ledger for that.
-    from domain.registry.checkpoint import Checkpoint
     from domain.registry.events import ModelRegisteredEvent
     from domain.registry.evidence import Attachment, Evidence, GateResult
-    from domain.registry.ledger_view import Recorded
+    from domain.registry.ledger.checkpoint import Checkpoint
+    from domain.registry.ledger.view import Recorded
     from domain.registry.manifest import Manifest
 
 PICTURES = ("image/png", "image/jpeg", "image/svg+xml")

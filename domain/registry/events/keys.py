@@ -15,7 +15,7 @@ from domain.registry.canonical import Digest
 from domain.registry.errors import InvalidInput
 from domain.registry.events.record import Provenance, Record
 from domain.registry.ports import PublicKey
-from domain.registry.public_keys import fingerprint, from_spki, to_spki
+from domain.registry.signing.public_keys import fingerprint, from_spki, to_spki
 
 KeyRole = Literal["artifact", "checkpoint"]
 """What a key signs: the artifacts of versions, or the checkpoints of the ledger."""

@@ -21,7 +21,7 @@ from domain.registry.events.lifecycle import (
     PromotionRefusedEvent,
 )
 from domain.registry.evidence import EVIDENCE, GateResult
-from domain.registry.ledger import Ledger, LedgerView
+from domain.registry.ledger.ledger import Ledger, LedgerView
 from domain.registry.lifecycle import decisions
 from domain.registry.lifecycle.rules import Actor, Candidate, Proposal
 from domain.registry.lifecycle.state import Lifecycle, halt_of

@@ -22,7 +22,7 @@ from domain.registry.events.lifecycle import (
     PromotionsHaltedEvent,
     PromotionsResumedEvent,
 )
-from domain.registry.ledger_view import LedgerView
+from domain.registry.ledger.view import LedgerView
 from domain.registry.ports import VersionRow
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from domain.registry.artifact import Artifact, ArtifactFile
 from domain.registry.errors import InvalidInput
-from domain.registry.verification import Problem
+from domain.registry.ledger.verification import Problem
 from veritasvault.adapters.durable_files import hash_file
 
 

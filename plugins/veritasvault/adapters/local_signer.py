@@ -22,8 +22,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from domain.registry.checkpoint import parse_vkey, vkey
 from domain.registry.errors import InvalidInput
+from domain.registry.ledger.checkpoint import parse_vkey, vkey
 from domain.registry.ports import PublicKey
 from veritasvault.adapters.file_lock import file_lock
 from veritasvault.adapters.published_keys import PublishedKeys, damaged, put, put_if_absent, unusable

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from domain.registry.artifact import StagedArtifact
 from domain.registry.errors import DomainException, IntegrityError, InvalidInput, Unavailable
 from domain.registry.events import ModelRegisteredEvent
-from domain.registry.ledger import Ledger
+from domain.registry.ledger.ledger import Ledger
 from domain.registry.lifecycle.state import Lifecycle, challenger
 from domain.registry.manifest import Manifest
 from domain.registry.ports import ModelRegistryPort

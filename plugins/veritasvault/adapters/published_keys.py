@@ -6,10 +6,10 @@ import os
 import tempfile
 from pathlib import Path
 
-from domain.registry.checkpoint import key_id, parse_vkey, vkey
 from domain.registry.errors import IntegrityError, InvalidInput, Unavailable
+from domain.registry.ledger.checkpoint import key_id, parse_vkey, vkey
 from domain.registry.ports import PublicKey
-from domain.registry.public_keys import fingerprint, from_pem, to_pem
+from domain.registry.signing.public_keys import fingerprint, from_pem, to_pem
 
 
 class PublishedKeys:

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from domain.registry.base64_text import decode64
 from domain.registry.errors import DomainException, InvalidInput, Unavailable
 from domain.registry.ports import PublicKey
-from domain.registry.public_keys import from_spki
+from domain.registry.signing.public_keys import from_spki
 from veritasvault.adapters.published_keys import PublishedKeys
 from veritasvault.adapters.signature_check import verify_signature
 

@@ -24,10 +24,10 @@ def keys(application: Application) -> Check:
         problem = _local_keys(directory, signed=last is not None)
         if problem is not None:
             return problem
-    from domain.registry.checkpoint import open_checkpoint, vkey
     from domain.registry.errors import NotVerified
-    from domain.registry.key_ring import KeyRing
-    from domain.registry.public_keys import fingerprint
+    from domain.registry.ledger.checkpoint import open_checkpoint, vkey
+    from domain.registry.signing.key_ring import KeyRing
+    from domain.registry.signing.public_keys import fingerprint
 
     signer = application.ledger.signer
     known = signer.public_keys()

@@ -10,7 +10,7 @@ from veritasvault.cli.options import json_option
 from veritasvault.cli.output import Printer, Styled, print_json
 
 if TYPE_CHECKING:
-    from domain.registry.key_management import KeyStatus
+    from domain.registry.signing.key_management import KeyStatus
 
 _ROLES = ("artifact", "checkpoint")
 _SHORT = 16
@@ -111,8 +111,8 @@ def _state(key: KeyStatus) -> Styled:
 
 
 def _document(key: KeyStatus) -> dict[str, Any]:
-    from domain.registry.checkpoint import vkey
-    from domain.registry.public_keys import to_pem
+    from domain.registry.ledger.checkpoint import vkey
+    from domain.registry.signing.public_keys import to_pem
 
     return {
         "fingerprint": key.fingerprint,

@@ -82,7 +82,7 @@ def checkpoint(as_json: bool) -> None:
       veritas ledger checkpoint > checkpoint.txt
       veritas ledger checkpoint --json
     """
-    from domain.registry.checkpoint import open_checkpoint, vkey
+    from domain.registry.ledger.checkpoint import open_checkpoint, vkey
     from veritasvault.bootstrap import bootstrap
 
     service = bootstrap().ledger
@@ -118,7 +118,7 @@ def witness(uri: str, as_json: bool) -> None:
       veritas ledger witness file:///mnt/auditor/veritas
       veritas ledger witness s3://auditor-checkpoints/veritas --json
     """
-    from domain.registry.witness import witness as hand_over
+    from domain.registry.ledger.witness import witness as hand_over
     from veritasvault.bootstrap import bootstrap
 
     application = bootstrap()
@@ -135,7 +135,7 @@ def witness(uri: str, as_json: bool) -> None:
 def _readable(entry: Entry) -> tuple[Entry, DomainEvent | None]:
     """An entry with its event; None for one that was changed."""
     from domain.registry.errors import IntegrityError
-    from domain.registry.ledger_view import recorded
+    from domain.registry.ledger.view import recorded
 
     try:
         return entry, recorded(entry).event

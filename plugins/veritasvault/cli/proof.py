@@ -13,9 +13,9 @@ from veritasvault.cli.options import PATH, json_option, reference_argument
 from veritasvault.cli.output import Printer, Styled, count, print_json
 
 if TYPE_CHECKING:
-    from domain.registry.proof_bundle import ProofBundle
-    from domain.registry.proof_check import ProofReport
-    from domain.registry.verification import Problem
+    from domain.registry.ledger.verification import Problem
+    from domain.registry.proofs.bundle import ProofBundle
+    from domain.registry.proofs.check import ProofReport
 
 
 @click.command("export-proof")
@@ -86,8 +86,8 @@ def verify_proof(
     """
     from domain.registry.canonical import as_digest
     from domain.registry.errors import InvalidInput
-    from domain.registry.proof_bundle import ProofBundle
-    from domain.registry.proof_check import verify_proof as check
+    from domain.registry.proofs.bundle import ProofBundle
+    from domain.registry.proofs.check import verify_proof as check
     from veritasvault.adapters.artifact_check import artifact_problems
     from veritasvault.adapters.signature_check import verify_signature
 
@@ -113,14 +113,14 @@ def verify_proof(
 
 def _write_card(card: Path, bundle: ProofBundle, report: ProofReport) -> None:
     from domain.registry.card import to_html
-    from domain.registry.proof_card import card_of
+    from domain.registry.proofs.card import card_of
 
     write_new("--card", card, to_html(card_of(bundle, report)).encode())
 
 
 def _fingerprint(bundle: ProofBundle) -> str:
-    from domain.registry.checkpoint import parse_vkey
-    from domain.registry.public_keys import fingerprint
+    from domain.registry.ledger.checkpoint import parse_vkey
+    from domain.registry.signing.public_keys import fingerprint
 
     return fingerprint(parse_vkey(bundle.key))
 

@@ -82,7 +82,7 @@ def _stored(reference: str | None, as_json: bool) -> int:
 
 def _receipt(file: Path, keys: tuple[str, ...], as_json: bool) -> int:
     from domain.registry.errors import InvalidInput
-    from domain.registry.receipt import Receipt
+    from domain.registry.ledger.receipt import Receipt
 
     try:
         data = file.read_bytes()
@@ -106,8 +106,8 @@ def _receipt(file: Path, keys: tuple[str, ...], as_json: bool) -> int:
 
 def _receipt_alone(receipt: Any, keys: tuple[str, ...], as_json: bool) -> int:
     """Verify with nothing but public keys: no ledger, no registry, no settings."""
-    from domain.registry.checkpoint import parse_vkey
-    from domain.registry.receipt import verify_receipt
+    from domain.registry.ledger.checkpoint import parse_vkey
+    from domain.registry.ledger.receipt import verify_receipt
     from veritasvault.adapters.local_signer import LocalSigner
 
     document = _proven_document(

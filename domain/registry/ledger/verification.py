@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, fields
 from itertools import groupby
 
 from domain.registry.canonical import digest
-from domain.registry.checkpoint import Checkpoint, open_checkpoint
 from domain.registry.errors import DomainException, IntegrityError, NotVerified
 from domain.registry.events import event_from_bytes
-from domain.registry.ledger_view import project
-from domain.registry.merkle import HASH_SIZE, Frontier, leaf_hash, node_hash, root_of
+from domain.registry.ledger.checkpoint import Checkpoint, open_checkpoint
+from domain.registry.ledger.merkle import HASH_SIZE, Frontier, leaf_hash, node_hash, root_of
+from domain.registry.ledger.receipt import Proven, Receipt, verify_receipt
+from domain.registry.ledger.view import project
 from domain.registry.ports import Entry, LedgerPort, Node, PublicKey, SignerPort, VersionRow
-from domain.registry.receipt import Proven, Receipt, verify_receipt
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from domain.registry.events import DomainEvent
-from domain.registry.ledger import Ledger, recorded
-from domain.registry.ledger_view import Recorded
+from domain.registry.ledger.ledger import Ledger, recorded
+from domain.registry.ledger.view import Recorded
 from domain.registry.ports import VersionRow
 
 _NAMES_A_VERSION = ("version", "incumbent", "displaced", "supersedes")

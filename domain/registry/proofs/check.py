@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from domain.registry.canonical import Digest, digest
-from domain.registry.checkpoint import Checkpoint, Verify, open_checkpoint, parse_vkey
 from domain.registry.errors import DomainException, IntegrityError, NotVerified
 from domain.registry.events import (
     KeyIntroducedEvent,
@@ -14,16 +13,17 @@ from domain.registry.events import (
     ModelRegisteredEvent,
     event_from_bytes,
 )
-from domain.registry.history import concerns
-from domain.registry.key_ring import KeyRing
-from domain.registry.ledger_view import Recorded, project
+from domain.registry.ledger.checkpoint import Checkpoint, Verify, open_checkpoint, parse_vkey
+from domain.registry.ledger.history import concerns
+from domain.registry.ledger.merkle import Frontier, leaf_hash, root_from_inclusion
+from domain.registry.ledger.verification import Problem
+from domain.registry.ledger.view import Recorded, project
 from domain.registry.manifest import Manifest, as_model_id
-from domain.registry.merkle import Frontier, leaf_hash, root_from_inclusion
-from domain.registry.model_signature import SIGNATURE_NAME, SIGNING_KEY, ModelSignature, verify_model
 from domain.registry.ports import PublicKey
-from domain.registry.proof_bundle import BundledEntry, ProofBundle
-from domain.registry.public_keys import fingerprint
-from domain.registry.verification import Problem
+from domain.registry.proofs.bundle import BundledEntry, ProofBundle
+from domain.registry.signing.key_ring import KeyRing
+from domain.registry.signing.model_signature import SIGNATURE_NAME, SIGNING_KEY, ModelSignature, verify_model
+from domain.registry.signing.public_keys import fingerprint
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from domain.registry.errors import IntegrityError
 from domain.registry.events import DomainEvent, ModelRegisteredEvent, event_from_bytes
 from domain.registry.events.keys import key_event_key
 from domain.registry.events.lifecycle import lifecycle_key
+from domain.registry.ledger.merkle import leaf_hash
 from domain.registry.manifest import ModelId
-from domain.registry.merkle import leaf_hash
 from domain.registry.ports import Entry, LedgerPort, VersionRow
 
 _PAGE = 64

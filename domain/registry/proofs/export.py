@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from domain.registry.catalog import ModelCatalog
-from domain.registry.checkpoint import Checkpoint, open_checkpoint, vkey
 from domain.registry.errors import IntegrityError, NotVerified
-from domain.registry.history import later_events
-from domain.registry.ledger import Ledger, LedgerView
-from domain.registry.merkle import inclusion_proof
+from domain.registry.ledger.checkpoint import Checkpoint, open_checkpoint, vkey
+from domain.registry.ledger.history import later_events
+from domain.registry.ledger.ledger import Ledger, LedgerView
+from domain.registry.ledger.merkle import inclusion_proof
 from domain.registry.ports import PublicKey, StoredCheckpoint, VersionRow
-from domain.registry.proof_bundle import BundledEntry, ProofBundle
-from domain.registry.proof_check import verify_proof
+from domain.registry.proofs.bundle import BundledEntry, ProofBundle
+from domain.registry.proofs.check import verify_proof
 
 
 class ProofExport:

@@ -6,14 +6,14 @@ from domain.registry.canonical import decode
 from domain.registry.card import Card, LedgerRecord, Rival, Subject, build_card, figures
 from domain.registry.card.subject import PICTURES
 from domain.registry.catalog import CHAMPION, ModelCatalog
-from domain.registry.checkpoint import Checkpoint
 from domain.registry.errors import NotFound
 from domain.registry.events import ModelRegisteredEvent
 from domain.registry.evidence import EVIDENCE, Attachment, Evidence
-from domain.registry.history import later_events
-from domain.registry.ledger import Ledger
+from domain.registry.ledger.checkpoint import Checkpoint
+from domain.registry.ledger.history import later_events
+from domain.registry.ledger.ledger import Ledger
+from domain.registry.ledger.receipt import verify_receipt
 from domain.registry.ports import VersionRow
-from domain.registry.receipt import verify_receipt
 
 
 class ModelCards:

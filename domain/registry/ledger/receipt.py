@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from domain.registry.canonical import decode, encode
-from domain.registry.checkpoint import Checkpoint, Verify, open_checkpoint
 from domain.registry.errors import DomainException, InvalidInput, NotVerified
 from domain.registry.events import DomainEvent, event_from_bytes
-from domain.registry.merkle import HASH_SIZE, leaf_hash, root_from_inclusion
+from domain.registry.ledger.checkpoint import Checkpoint, Verify, open_checkpoint
+from domain.registry.ledger.merkle import HASH_SIZE, leaf_hash, root_from_inclusion
 from domain.registry.ports import PublicKey
 from domain.registry.records import Fields
 

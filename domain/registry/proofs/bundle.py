@@ -14,7 +14,7 @@ from domain.registry.base64_text import decode64, encode64
 from domain.registry.canonical import Digest, as_digest, decode, encode
 from domain.registry.errors import DomainException, InvalidInput, NotVerified
 from domain.registry.events.record import as_version
-from domain.registry.merkle import HASH_SIZE
+from domain.registry.ledger.merkle import HASH_SIZE
 from domain.registry.metadata import as_model_name
 from domain.registry.records import Fields
 

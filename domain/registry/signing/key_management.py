@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from domain.registry.canonical import Digest
 from domain.registry.errors import InvalidInput, NotFound, SigningKeyRevoked
 from domain.registry.events import DomainEvent, KeyRevokedEvent, KeyRole, Provenance
-from domain.registry.key_ring import KeyRing, KnownKey
-from domain.registry.ledger import Ledger, LedgerView
+from domain.registry.ledger.ledger import Ledger, LedgerView
 from domain.registry.ports import Clock, PublicKey, SignerPort
-from domain.registry.public_keys import fingerprint
 from domain.registry.records import as_text
+from domain.registry.signing.key_ring import KeyRing, KnownKey
+from domain.registry.signing.public_keys import fingerprint
 
 _SHORTEST = 8
 """Fewest characters by which a person may name a key."""

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from random import SystemRandom
 
-from domain.registry.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
 from domain.registry.errors import (
     Contended,
     IntegrityError,
@@ -17,9 +16,8 @@ from domain.registry.errors import (
     Unavailable,
 )
 from domain.registry.events import DomainEvent, event_to_bytes
-from domain.registry.key_ring import KeyRing
-from domain.registry.ledger_view import LedgerView, Recorded, project, recorded
-from domain.registry.merkle import (
+from domain.registry.ledger.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
+from domain.registry.ledger.merkle import (
     Frontier,
     consistency_proof,
     inclusion_proof,
@@ -27,8 +25,10 @@ from domain.registry.merkle import (
     root_of,
     verify_consistency,
 )
+from domain.registry.ledger.receipt import Receipt, verify_receipt
+from domain.registry.ledger.view import LedgerView, Recorded, project, recorded
 from domain.registry.ports import Batch, Entry, LedgerPort, Node, SignerPort, StoredCheckpoint, VersionRow
-from domain.registry.receipt import Receipt, verify_receipt
+from domain.registry.signing.key_ring import KeyRing
 
 _FIRST_PAUSE = 0.005
 _LONGEST_PAUSE = 1.0

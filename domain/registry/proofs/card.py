@@ -7,8 +7,8 @@ from domain.registry.card import Card, LedgerRecord, Subject, build_card, figure
 from domain.registry.card.subject import PICTURES
 from domain.registry.errors import NotVerified
 from domain.registry.evidence import EVIDENCE, Attachment, Evidence
-from domain.registry.proof_bundle import ProofBundle
-from domain.registry.proof_check import ProofReport
+from domain.registry.proofs.bundle import ProofBundle
+from domain.registry.proofs.check import ProofReport
 
 _MAKE_CHAMPIONS = ("ModelPromoted", "ModelRolledBack")
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from domain.registry.base64_text import decode64, encode64
 from domain.registry.errors import InvalidInput, NotVerified
-from domain.registry.merkle import HASH_SIZE
+from domain.registry.ledger.merkle import HASH_SIZE
 from domain.registry.ports import PublicKey, SignerPort
 
 Verify = Callable[[PublicKey, bytes, bytes], bool]

@@ -19,12 +19,12 @@ from typing import Any
 from domain.registry.artifact import Artifact
 from domain.registry.base64_text import decode64, encode64
 from domain.registry.canonical import Digest, Json, as_digest, decode, encode
-from domain.registry.checkpoint import Verify
 from domain.registry.errors import DomainException, InvalidInput, NotVerified
+from domain.registry.ledger.checkpoint import Verify
 from domain.registry.manifest import Manifest
 from domain.registry.ports import PublicKey, SignerPort
-from domain.registry.public_keys import fingerprint
 from domain.registry.records import Fields
+from domain.registry.signing.public_keys import fingerprint
 
 SIGNATURE_NAME = "model.sig"
 """Name of the attachment, the one that the stock command uses too."""

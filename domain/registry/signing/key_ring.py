@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from domain.registry.canonical import Digest
 from domain.registry.errors import IntegrityError, NotVerified, SigningKeyRevoked
 from domain.registry.events import KeyIntroducedEvent, KeyRevokedEvent, KeyRole, Provenance
-from domain.registry.ledger_view import LedgerView, Recorded
+from domain.registry.ledger.view import LedgerView, Recorded
 from domain.registry.ports import PublicKey
-from domain.registry.public_keys import fingerprint
+from domain.registry.signing.public_keys import fingerprint
 
 
 @dataclass(frozen=True, slots=True)

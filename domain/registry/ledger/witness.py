@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from domain.registry.checkpoint import Checkpoint, open_checkpoint
 from domain.registry.errors import IntegrityError, NotVerified
-from domain.registry.ledger import Ledger
-from domain.registry.merkle import Frontier, leaf_hash
+from domain.registry.ledger.checkpoint import Checkpoint, open_checkpoint
+from domain.registry.ledger.ledger import Ledger
+from domain.registry.ledger.merkle import Frontier, leaf_hash
+from domain.registry.ledger.verification import Problem
 from domain.registry.ports import LedgerPort, SignerPort, StoredCheckpoint, WitnessPort
-from domain.registry.verification import Problem
 
 
 @dataclass(frozen=True, slots=True)

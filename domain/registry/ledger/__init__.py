@@ -1,0 +1,1 @@
+"""The append-only, Merkle-hashed log of events: appending, reading, checkpoints, receipts, witnesses."""

@@ -1,0 +1,1 @@
+"""Bundles that prove a version to somebody without access to the registry."""
