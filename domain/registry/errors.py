@@ -1,8 +1,10 @@
-"""The one tree of errors: each message is a sentence that names field, value and remedy."""
+"""The one tree of errors: each message is a sentence that names field, value and remedy, and no secret."""
 
 from __future__ import annotations
 
 from typing import Any, ClassVar
+
+from domain.registry.redaction import redacted, shown_address
 
 
 class DomainException(Exception):
@@ -16,6 +18,9 @@ class DomainException(Exception):
     exit_code: ClassVar[int] = 1
     retriable: ClassVar[bool] = False
 
+    def __init__(self, message: str = "") -> None:
+        super().__init__(redacted(message))
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle as it is: subclasses take other arguments than the message, and workers raise them too."""
         return _restored, (type(self), self.args), self.__dict__
@@ -28,9 +33,9 @@ class InvalidInput(DomainException):
 
     def __init__(self, field: str, value: object, remedy: str) -> None:
         self.field = field
-        self.value = value
-        self.remedy = remedy
-        super().__init__(f"{field} is {_shown(value)}: {remedy}")
+        self.value = shown_address(value) if isinstance(value, str) else value
+        self.remedy = redacted(remedy)
+        super().__init__(f"{field} is {_shown(self.value)}: {self.remedy}")
 
 
 class NoSuchSource(InvalidInput):

@@ -113,11 +113,11 @@ def _split(value: str, form: str) -> SplitResult:
         parts = urlsplit(value)
         if parts.port == 0:
             raise ValueError("port 0")
-    except ValueError as error:
-        raise InvalidInput(SETTING, value.rpartition("@")[2], f"give {form}") from error
+    except ValueError:
+        # Its message may quote a piece of an unescaped password, so it is no cause.
+        raise InvalidInput(SETTING, value, f"give {form}") from None
     return parts
 
 
 def _with_login(parts: SplitResult, remedy: str) -> InvalidInput:
-    shown = parts._replace(netloc=f"***@{parts.netloc.rpartition('@')[2]}").geturl()
-    return InvalidInput(SETTING, shown, f"take user and password out, {remedy}")
+    return InvalidInput(SETTING, parts.geturl(), f"take user and password out, {remedy}")

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from domain.registry.errors import InvalidInput
+from domain.registry.redaction import has_login
 from veritasvault.registry_address import GitAddress, MlflowAddress, OciAddress
 
 PREFIX = "VERITAS_"
 LOCAL = "local"
 """The signer whose private keys are files in `Settings.keys`."""
 _TRANSPORTS = {"vault": "https", "vault+http": "http"}
+_AWS = "name them by VERITAS_AWS_CONNECTION or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY instead"
+_MLFLOW = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD instead"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +40,9 @@ class TransitAddress:
         """Read `vault://HOST:PORT/MOUNT?checkpoint=NAME&artifact=NAME`; `vault+http` is without TLS.
 
         Raises:
-            InvalidInput: for anything else; a user or password is not shown.
+            InvalidInput: for anything else.
         """
-        parts = urlsplit(value)
+        parts = _split("VERITAS_SIGNER", value)
         names = parse_qs(parts.query)
         mount = parts.path.strip("/")
         right = (
@@ -51,10 +54,9 @@ class TransitAddress:
             and all(len(given) == 1 for given in names.values())
         )
         if not right or "@" in parts.netloc:
-            shown = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
             raise InvalidInput(
                 "VERITAS_SIGNER",
-                shown,
+                value,
                 "give local or vault://host:port/mount?checkpoint=NAME&artifact=NAME, and VAULT_TOKEN apart",
             )
         url = f"{_TRANSPORTS[parts.scheme]}://{parts.netloc}"
@@ -86,12 +88,13 @@ class Settings:
 
     home: Path
     registry: str
-    ledger: str
+    # The one address that may have a password in it, and the master may have a token.
+    ledger: str = field(repr=False)
     signer: str
     snapshots_remote: str | None
     tracking: str
     dask: str | None
-    spark: str
+    spark: str = field(repr=False)
     aws_connection: str | None
     s3_endpoint: str | None
     policy: str
@@ -139,19 +142,21 @@ class Settings:
         for name in values:
             if name not in cls.__slots__:
                 known = ", ".join(f"{PREFIX}{field.upper()}" for field in cls.__slots__)
-                raise InvalidInput(f"{PREFIX}{name.upper()}", values[name], f"no such setting, use {known}")
+                # What an unknown variable holds may be anything, a key among them.
+                raise InvalidInput(f"{PREFIX}{name.upper()}", "not shown", f"no such setting, use {known}")
         home = Path(values.get("home") or default_home()).expanduser().absolute()
         return cls(
             home=home,
             registry=_registry(values.get("registry") or home.joinpath("registry").as_uri()),
             ledger=values.get("ledger") or f"sqlite:///{home}/ledger.db",
             signer=_signer(values.get("signer") or LOCAL),
-            snapshots_remote=values.get("snapshots_remote") or None,
-            tracking=values.get("tracking") or f"sqlite:///{home}/mlflow.db",
-            dask=values.get("dask") or None,
+            snapshots_remote=_open("VERITAS_SNAPSHOTS_REMOTE", values.get("snapshots_remote"), _AWS),
+            tracking=_open("VERITAS_TRACKING", values.get("tracking"), _MLFLOW)
+            or f"sqlite:///{home}/mlflow.db",
+            dask=_open("VERITAS_DASK", values.get("dask"), "the scheduler takes none"),
             spark=values.get("spark") or "local[2]",
             aws_connection=values.get("aws_connection") or None,
-            s3_endpoint=values.get("s3_endpoint") or None,
+            s3_endpoint=_open("VERITAS_S3_ENDPOINT", values.get("s3_endpoint"), _AWS),
             policy=_policy(values.get("policy") or str(packaged_policy())),
             witnesses=tuple(
                 as_witness("VERITAS_WITNESSES", uri.strip())
@@ -187,7 +192,7 @@ def is_url(policy: str) -> bool:
 
 def as_witness(name: str, value: str) -> str:
     """Return the address of a witness. Raises InvalidInput, with `name` as the field."""
-    parts = urlsplit(value)
+    parts = _split(name, value)
     whole = not parts.query and not parts.fragment and "@" not in parts.netloc
     if whole and (
         (parts.scheme == "s3" and parts.netloc)
@@ -197,12 +202,33 @@ def as_witness(name: str, value: str) -> str:
     raise InvalidInput(name, value, "give file:///directory or s3://bucket/prefix")
 
 
+def _open(name: str, value: str | None, instead: str) -> str | None:
+    """An address that holds no secret, for it is shown and recorded; None for none.
+
+    Raises:
+        InvalidInput: it has a login, or options such as a signature.
+    """
+    if value and "://" in value:
+        if has_login(value):
+            raise InvalidInput(name, value, f"take user and password out, {instead}")
+        parts = _split(name, value)
+        if parts.query or parts.fragment:
+            raise InvalidInput(name, value, "take out what follows ? or #, it means nothing here")
+    return value or None
+
+
+def _split(name: str, value: str) -> SplitResult:
+    try:
+        return urlsplit(value)
+    except ValueError:
+        # Its message may quote the login, so it is no cause.
+        raise InvalidInput(name, value, "it is not an address") from None
+
+
 def _registry(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme == "s3" and parts.netloc:
-        return value
-    if parts.scheme == "file" and parts.path:
-        return value
+    parts = _split("VERITAS_REGISTRY", value)
+    if parts.scheme in ("s3", "file") and (parts.netloc if parts.scheme == "s3" else parts.path):
+        return _open("VERITAS_REGISTRY", value, _AWS) or value
     if parts.scheme.startswith("mlflow+"):
         MlflowAddress.parse(value)
         return value
@@ -214,7 +240,7 @@ def _registry(value: str) -> str:
         return value
     raise InvalidInput(
         "VERITAS_REGISTRY",
-        parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl(),
+        value,
         "give file:///directory, s3://bucket/prefix, mlflow+URL, oci://host/repository or git+URL",
     )
 
@@ -232,7 +258,7 @@ def _policy(value: str) -> str:
                 "VERITAS_POLICY", value, "give a directory, or http(s)://host:port of an OPA server"
             )
         return str(Path(value).expanduser().absolute())
-    parts = urlsplit(value)
+    parts = _split("VERITAS_POLICY", value)
     try:
         usable = bool(parts.hostname) and parts.port != 0
     except ValueError:

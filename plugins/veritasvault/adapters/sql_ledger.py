@@ -19,6 +19,7 @@ from sqlalchemy.exc import IntegrityError as ConstraintViolated
 from domain.registry.errors import DomainException, IntegrityError, InvalidInput, LedgerConflict
 from domain.registry.manifest import ModelId
 from domain.registry.ports import Batch, Entry, Node, StoredCheckpoint, VersionRow
+from domain.registry.redaction import shown_address
 from veritasvault.adapters import sql_ledger_tables as tables
 from veritasvault.adapters.sql_ledger_errors import is_duplicate, translated
 
@@ -48,7 +49,8 @@ class SqlLedger:
         """
         self._url = _parsed(url)
         self._sqlite = self._url.get_backend_name() == "sqlite"
-        self._shown = self._url.render_as_string(hide_password=True)
+        # A password may also be among the options.
+        self._shown = shown_address(self._url.render_as_string(hide_password=True))
         self._connected: tuple[int, Engine] | None = None
         self._origin: str | None = None
         self._exists = False
@@ -282,16 +284,16 @@ class SqlLedger:
 def _parsed(url: str) -> URL:
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
-        raise InvalidInput("ledger URL", url, "use sqlite:///path or postgresql://host/database") from error
+    except (ArgumentError, ValueError):
+        # Their messages may quote a piece of an unescaped password, so they are no cause.
+        raise InvalidInput("ledger URL", url, "use sqlite:///path or postgresql://host/database") from None
     backend = parsed.get_backend_name()
     if backend == "sqlite" and parsed.database and parsed.database != ":memory:":
         return parsed
     if backend in ("postgresql", "postgres"):
         # Without a driver's name SQLAlchemy 2.1 takes psycopg 3, which is not installed.
         return parsed.set(drivername="postgresql+psycopg2")
-    shown = parsed.render_as_string(hide_password=True)
-    raise InvalidInput("ledger URL", shown, "use sqlite:///path or postgresql://host/database")
+    raise InvalidInput("ledger URL", url, "use sqlite:///path or postgresql://host/database")
 
 
 def _sqlite_engine(url: URL) -> Engine:

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import unquote, urlsplit
 
+from domain.registry.redaction import redacted, shown_address
+
 if TYPE_CHECKING:
     from veritasvault.bootstrap import Application
 
@@ -26,12 +28,16 @@ _OLDEST, _NEWEST = (3, 11), (3, 13)
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What one check found: 'ok', 'warn' or 'fail', a sentence, and how to mend it."""
+    """What one check found: 'ok', 'warn' or 'fail', a sentence without secrets, and how to mend it."""
 
     name: str
     status: Status
     detail: str
     remedy: str | None = None
+
+    def __post_init__(self) -> None:
+        # Others' messages are in it, and answers of the doctor are copied into tickets.
+        object.__setattr__(self, "detail", redacted(self.detail))
 
 
 def python() -> Check:
@@ -193,10 +199,8 @@ def tracking(application: Application) -> Check:
             return Check("tracking", "fail", f"{file}: {problem}", remedy)
         return Check("tracking", "ok", f"{file}: {'there' if file.exists() else 'made by the first run'}")
     if urlsplit(place).hostname and not listening(place, 443 if place.startswith("https") else 80):
-        return Check(
-            "tracking", "fail", f"{without_password(place)} does not answer", f"start it, or {remedy}"
-        )
-    return Check("tracking", "ok", f"{without_password(place)}")
+        return Check("tracking", "fail", f"{shown_address(place)} does not answer", f"start it, or {remedy}")
+    return Check("tracking", "ok", shown_address(place))
 
 
 def unwritable(directory: Path) -> str | None:
@@ -227,14 +231,6 @@ def sqlite_file(url: str) -> Path | None:
     """The file of an SQLite URL; None for another database."""
     scheme, separator, path = url.partition(":///")
     return Path(path) if separator and scheme.split("+")[0] == "sqlite" else None
-
-
-def without_password(url: str) -> str:
-    """A URL as it may be shown."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    return parts._replace(netloc=f"{parts.username}:***@{parts.netloc.rpartition('@')[2]}").geturl()
 
 
 def _nearest(place: Path) -> Path:

@@ -10,7 +10,8 @@ from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
-from veritasvault.cli.checks import Check, listening, without_password
+from domain.registry.redaction import shown_address
+from veritasvault.cli.checks import Check, listening
 
 _EXTRAS = {
     "airflow": ("apache-airflow",),
@@ -46,18 +47,18 @@ def spark(master: str, environment: Mapping[str, str]) -> Check:
     """Whether the other engine can start; it is optional, so what it lacks by default is a warning."""
     if find_spec("pyspark") is None:
         return Check("spark", "warn", "pyspark is missing", "pip install 'veritasvault[spark]', or use dask")
-    version = metadata.version("pyspark")
+    version, shown = metadata.version("pyspark"), shown_address(master)
     if "://" in master and not listening(master, 7077):
-        return Check("spark", "fail", f"{master} does not answer", "start it or mend VERITAS_SPARK")
+        return Check("spark", "fail", f"{shown} does not answer", "start it or mend VERITAS_SPARK")
     if master.startswith("sc://"):
-        return Check("spark", "ok", f"{version}, Connect server {master} answers")
+        return Check("spark", "ok", f"{version}, Connect server {shown} answers")
     java = _java_version(environment)
     needed = f"install Java {_OLDEST_JAVA} or newer and set JAVA_HOME, or use dask"
     if java is None:
         return Check("spark", "warn", f"{version}, but no Java was found", needed)
     if java < _OLDEST_JAVA:
         return Check("spark", "warn", f"{version}, but Java is {java}", needed)
-    return Check("spark", "ok", f"{version} on Java {java}, {master}")
+    return Check("spark", "ok", f"{version} on Java {java}, {shown}")
 
 
 def packages() -> Check:
@@ -95,7 +96,7 @@ def airflow_database(environment: Mapping[str, str]) -> Check:
     name, url = "airflow database", environment.get(_AIRFLOW_DATABASE)
     if not url:
         return Check(name, "ok", f"{_AIRFLOW_DATABASE} is not set: make up starts an embedded PostgreSQL")
-    shown = without_password(url)
+    shown = shown_address(url)
     if url.startswith("sqlite"):
         return Check(name, "warn", f"{shown}: backfills break on SQLite's lock", "use a PostgreSQL database")
     if url.startswith(("postgresql://", "postgres://")):
@@ -107,6 +108,9 @@ def airflow_database(environment: Mapping[str, str]) -> Check:
         engine = create_engine(url, connect_args={"connect_timeout": 3})
         with engine.connect():
             return Check(name, "ok", f"{shown} answers")
+    except ValueError:
+        # Its message quotes a piece of a password that nobody escaped.
+        return Check(name, "fail", f"{shown} is no database's URL", f"mend {_AIRFLOW_DATABASE}")
     except (SQLAlchemyError, ImportError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         return Check(name, "fail", f"{shown}: {reason}", f"start it or mend {_AIRFLOW_DATABASE}")

@@ -88,8 +88,9 @@ def _failed(error: Exception, *, as_json: bool) -> int:
 
 def _document(error: Exception) -> dict[str, Any]:
     from domain.registry.errors import DomainException, GateFailed, InvalidInput
+    from domain.registry.redaction import redacted
 
-    document: dict[str, Any] = {"kind": type(error).__name__, "message": _sentence(str(error))}
+    document: dict[str, Any] = {"kind": type(error).__name__, "message": _sentence(redacted(str(error)))}
     if isinstance(error, DomainException):
         document |= {"exit_code": error.exit_code, "retriable": error.retriable}
         if isinstance(error, InvalidInput):
@@ -102,7 +103,7 @@ def _document(error: Exception) -> dict[str, Any]:
         path = "veritas" if context is None else context.command_path
         return {
             "kind": "WrongUsage",
-            "message": f"{_sentence(error.format_message()).rstrip('.')} (see {path} --help)",
+            "message": f"{_sentence(redacted(error.format_message())).rstrip('.')} (see {path} --help)",
             "exit_code": MISUSED,
             "retriable": False,
         }
@@ -110,7 +111,7 @@ def _document(error: Exception) -> dict[str, Any]:
         message = f"standard output cannot be written ({os.strerror(getattr(error, 'errno', 0) or 0)})"
     else:
         message = (
-            f"failed unexpectedly with {type(error).__name__}: {_sentence(str(error))}; this is a defect, "
+            f"failed unexpectedly with {type(error).__name__}: {document['message']}; this is a defect, "
             "run it with PYTHONDEVMODE=1 to see where"
         )
     return document | {"message": message, "exit_code": BAD, "retriable": False}
