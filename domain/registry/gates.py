@@ -12,6 +12,9 @@ from domain.registry.evidence import Evidence, GateResult, Outcome
 from domain.registry.metadata import RiskTier, as_risk_tier
 from domain.registry.records import as_text
 
+CHAMPION = "champion"
+"""The name of the champion among the baselines of a comparison."""
+
 
 class Gate(Protocol):
     """One condition that a candidate has to meet."""
@@ -97,6 +100,31 @@ class BetterThanBaseline:
         figures = {self.metric: value, self.baseline: baseline, "limit": limit}
         reason = f"{self.metric} is {value:.4g}, has to be below {limit:.4g} ({self.baseline} {baseline:.4g}"
         return _result(self.label, value < limit, f"{reason}, margin {self.margin:.0%})", figures)
+
+
+@dataclass(frozen=True, slots=True)
+class NoWorseThanChampion:
+    """A metric where less is better exceeds the champion's by at most `tolerance`, a fraction of it.
+
+    Judges the evidence of a comparison, in which the champion stands among the baselines.
+    """
+
+    metric: str
+    tolerance: float
+
+    @property
+    def label(self) -> str:
+        return f"{self.metric} no worse than the champion's"
+
+    def judge(self, evidence: Evidence) -> GateResult:
+        value = evidence.metrics.get(self.metric)
+        champion = evidence.baselines.get(CHAMPION, {}).get(self.metric)
+        if value is None or champion is None:
+            return _missing(self.label, f"metric {self.metric} of the candidate and of the champion")
+        limit = champion * (1 + self.tolerance)
+        figures = {self.metric: value, CHAMPION: champion, "limit": limit}
+        reason = f"{self.metric} is {value:.4g}, has to be at most {limit:.4g} (champion {champion:.4g}"
+        return _result(self.label, value <= limit, f"{reason}, tolerance {self.tolerance:.0%})", figures)
 
 
 @dataclass(frozen=True, slots=True)

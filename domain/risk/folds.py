@@ -81,6 +81,27 @@ def plan_folds(
     return tuple(folds)
 
 
+def plan_window(training: TrainingSet, sessions: int) -> Fold:
+    """The last sessions whose outcomes are known, and everything that was known before them to train on.
+
+    Purged as in `plan_folds`.
+
+    Raises:
+        InvalidInput: there is nothing to train on before so many sessions.
+    """
+    days = np.unique(training.dates[training.known])
+    fold = None
+    if days.size > sessions:
+        fold = _fold(training, as_day(days[-sessions - 1]), as_day(days[-1]))
+    if fold is None:
+        raise InvalidInput(
+            "promotion.window_sessions",
+            sessions,
+            f"make it shorter, the outcomes of {days.size} sessions are known and some have to be trained on",
+        )
+    return fold
+
+
 def check_folds(folds: Sequence[Fold], training: TrainingSet) -> tuple[str, ...]:
     """A sentence for each label window or purge of a fold that touches what the fold is tested on.
 

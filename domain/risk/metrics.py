@@ -63,6 +63,18 @@ def r2(realised: Floats, forecast: Floats) -> float:
     return 1.0 - float(np.sum(np.square(realised - forecast))) / spread
 
 
+def squared_errors(realised: Floats, forecast: Floats) -> Floats:
+    """Squared error of each forecast of annualised volatility."""
+    realised, forecast = checked(realised, forecast)
+    errors: Floats = np.square(realised - forecast)
+    return errors
+
+
+LOSSES: Mapping[str, Callable[[Floats, Floats], Floats]] = MappingProxyType(
+    {"qlike": qlike_losses, "rmse": squared_errors}
+)
+"""Of each metric where less is better, the loss of each forecast that it averages."""
+
 METRICS: Mapping[str, Metric] = MappingProxyType({"qlike": qlike, "rmse": rmse, "r2": r2})
 
 

@@ -18,6 +18,9 @@ from domain.risk.references import resolve
 
 _MODEL = ("name", "purpose", "owner", "risk_tier", "intended_use", "limitations")
 
+COMPARABLE_METRICS = ("qlike", "rmse")
+"""Those of `domain.risk.metrics.LOSSES`, which is not imported here: reading a DAG file has to be quick."""
+
 
 @dataclass(frozen=True, slots=True)
 class DataSpec:
@@ -60,6 +63,23 @@ class ScheduleSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class PromotionSpec:
+    """How challengers are compared with the champion, and how long people have to answer.
+
+    Attributes:
+        metric: of `domain.risk.metrics`, one where less is better.
+        tolerance: by which fraction of the champion's a challenger's metric may be worse.
+        window_sessions: the last sessions with a known outcome, on which both are compared.
+        answer_hours: an approval that nobody gave by then has expired.
+    """
+
+    metric: str = "qlike"
+    tolerance: float = 0.02
+    window_sessions: int = 250
+    answer_hours: float = 72.0
+
+
+@dataclass(frozen=True, slots=True)
 class ModelSpec:
     """A model's specification, validated.
 
@@ -78,6 +98,7 @@ class ModelSpec:
     training: TrainingSpec
     gates: tuple[Gate, ...]
     statements: Mapping[str, str] = field(default_factory=dict)
+    promotion: PromotionSpec = PromotionSpec()
 
     @property
     def name(self) -> str:
@@ -106,9 +127,11 @@ class ModelSpec:
 
     @classmethod
     def parse(cls, tables: object) -> ModelSpec:
-        """Validate [model], [schedule], [data], [features], [training], the list gates, and [card] if any."""
-        names = ("model", "schedule", "data", "features", "training", "gates", "card")
-        spec = Fields.of("spec", {"card": {}, **tables} if isinstance(tables, Mapping) else tables, names)
+        """Validate the tables, of which [card] and [promotion] may be left out, and the list gates."""
+        optional = ("card", "promotion")
+        names = ("model", "schedule", "data", "features", "training", "gates", *optional)
+        given = {**{name: {} for name in optional}, **tables} if isinstance(tables, Mapping) else tables
+        spec = Fields.of("spec", given, names)
         model = Fields.of("model", spec.values["model"], _MODEL)
         features = Fields.of("features", spec.values["features"], ("columns", "target"))
         gates = spec.items("gates")
@@ -126,6 +149,7 @@ class ModelSpec:
             training=_training(spec.values["training"]),
             gates=tuple(_gate(f"gates[{index}]", table, tier) for index, table in enumerate(gates)),
             statements=_statements(spec.values["card"]),
+            promotion=_promotion(spec.values["promotion"]),
         )
         parsed.metadata("unknown until it is trained")
         return parsed
@@ -170,6 +194,27 @@ def _training(value: object) -> TrainingSpec:
     return TrainingSpec(settings["trainer"], seed, dict(parameters))
 
 
+def _promotion(value: object) -> PromotionSpec:
+    settings, default = _known("promotion", value, PromotionSpec), PromotionSpec()
+    metric = as_text("promotion.metric", settings.get("metric", default.metric))
+    if metric not in COMPARABLE_METRICS:
+        raise InvalidInput("promotion.metric", metric, f"use one of {', '.join(COMPARABLE_METRICS)}")
+    return PromotionSpec(
+        metric,
+        _between(settings, "tolerance", default.tolerance, 0.0, 1.0),
+        int(_between(settings, "window_sessions", default.window_sessions, 20, 2000)),
+        _between(settings, "answer_hours", default.answer_hours, 0.001, 24 * 90),
+    )
+
+
+def _between(settings: Mapping[str, Any], name: str, default: float, low: float, high: float) -> float:
+    value = settings.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, type(default) | int) or not low <= value <= high:
+        kind = "whole number" if isinstance(default, int) else "number"
+        raise InvalidInput(f"promotion.{name}", value, f"give a {kind} from {low:g} to {high:g}")
+    return value
+
+
 def _statements(value: object) -> Mapping[str, str]:
     known = [name for names in STATEMENTS.values() for name in names]
     if not isinstance(value, Mapping):
@@ -194,7 +239,9 @@ def _gate(field_name: str, table: object, risk_tier: RiskTier) -> Gate:
     return build_gate(field_name, factory, settings)
 
 
-def _known(name: str, value: object, spec: type[DataSpec | ScheduleSpec | TrainingSpec]) -> Mapping[str, Any]:
+def _known(
+    name: str, value: object, spec: type[DataSpec | ScheduleSpec | TrainingSpec | PromotionSpec]
+) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise InvalidInput(name, value, "give a table")
     known = tuple(spec.__slots__)

@@ -273,9 +273,16 @@ def test_a_halt_freezes_promotions_but_not_rollbacks(board: Board, scope: str) -
 
 
 def test_an_expired_approval_is_kept_and_the_version_may_be_proposed_again(board: Board) -> None:
+    """Only what waits expires, and only once."""
     board.register(1)
-    (event,) = board.lifecycle.expire(NAME, board.propose(1, "airflow")).events
+    proposal = board.propose(1, "airflow")
+    assert board.lifecycle.expire(NAME, proposal).events == ()
+    board.lifecycle.open(NAME, proposal)
+    assert board.lifecycle.state(NAME).waiting == {1}
+    (event,) = board.lifecycle.expire(NAME, proposal).events
     assert isinstance(event, ApprovalExpiredEvent)
+    assert board.lifecycle.expire(NAME, proposal).events == ()
+    assert board.lifecycle.state(NAME).waiting == set()
     board.promote(1)
     assert board.champion == 1
 

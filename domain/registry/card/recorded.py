@@ -33,6 +33,7 @@ _EVENTS = {
     "ModelRolledBack": "rolled back",
     "ApprovalExpired": "approval expired",
     "NotReproduced": "not reproduced",
+    "PromotionProposed": "put before those who decide",
     "PromotionRefused": "promotion refused",
     "PromotionsHalted": "promotions halted",
     "PromotionsResumed": "promotions resumed",

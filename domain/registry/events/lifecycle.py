@@ -79,6 +79,28 @@ class ModelEvaluatedEvent(LifecycleEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class PromotionProposedEvent(LifecycleEvent):
+    """A version was put before the people who decide; none of the same is asked for again by itself.
+
+    Attributes:
+        incumbent: the champion that it would displace.
+        roles: who has to approve, each by another person; none if it needs nobody.
+    """
+
+    KIND: ClassVar[str] = "PromotionProposed"
+
+    name: ModelName
+    sequence: int
+    version: Version
+    incumbent: Version | None
+    evidence: Digest
+    roles: tuple[str, ...]
+    reason: str
+    actor: str
+    at: dt.datetime
+
+
+@dataclass(frozen=True, slots=True)
 class ModelApprovedEvent(LifecycleEvent):
     """A person approved an action on the evidence shown to them.
 
@@ -237,6 +259,7 @@ class PromotionsResumedEvent(LifecycleEvent):
 
 LIFECYCLE_EVENTS: tuple[type[LifecycleEvent], ...] = (
     ModelEvaluatedEvent,
+    PromotionProposedEvent,
     ModelApprovedEvent,
     ApprovalExpiredEvent,
     ModelRejectedEvent,

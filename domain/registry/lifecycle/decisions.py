@@ -20,6 +20,7 @@ from domain.registry.events.lifecycle import (
     ModelRejectedEvent,
     ModelRetiredEvent,
     ModelRolledBackEvent,
+    PromotionProposedEvent,
     PromotionRefusedEvent,
     PromotionsHaltedEvent,
     PromotionsResumedEvent,
@@ -34,6 +35,7 @@ from domain.registry.lifecycle.rules import (
     counted,
     objections,
     require_current,
+    required_roles,
 )
 from domain.registry.lifecycle.state import Lifecycle
 from domain.registry.policy import Decision
@@ -126,8 +128,29 @@ def decide_approval(
     )  # fmt: skip
 
 
+def decide_opening(
+    state: Lifecycle, candidate: Candidate, proposal: Proposal
+) -> Sequence[PromotionProposedEvent]:
+    """Pure: the proposal waits for people; nothing if it waits already.
+
+    Raises:
+        StaleDecision: see `require_current`.
+    """
+    require_current(state, candidate, proposal)
+    if state.is_waiting(proposal.version, proposal.incumbent, proposal.evidence):
+        return ()
+    return (
+        PromotionProposedEvent(
+            state.name, state.sequence, proposal.version, proposal.incumbent, proposal.evidence,
+            required_roles(state, candidate, proposal.action), proposal.reason, proposal.actor, proposal.at,
+        ),
+    )  # fmt: skip
+
+
 def decide_expiry(state: Lifecycle, proposal: Proposal) -> Sequence[LifecycleEvent]:
-    """Pure: nobody answered in time."""
+    """Pure: nobody answered in time; nothing if the proposal does not wait any more."""
+    if not state.is_waiting(proposal.version, proposal.incumbent, proposal.evidence):
+        return ()
     return (
         ApprovalExpiredEvent(
             state.name, state.sequence, proposal.version, proposal.incumbent, proposal.evidence,

@@ -107,19 +107,36 @@ def goes_by_itself(state: Lifecycle, candidate: Candidate, action: Action) -> bo
     return state.latest_champion_as_of is None or candidate.as_of > state.latest_champion_as_of
 
 
+def involved(candidate: Candidate, proposal: Proposal) -> frozenset[str]:
+    """Who approves nothing of it: its authors, and whoever triggered the run that proposes it."""
+    return candidate.authors | ({proposal.actor} if proposal.automatic else set())
+
+
+def given_approvals(
+    state: Lifecycle, candidate: Candidate, proposal: Proposal
+) -> tuple[ModelApprovedEvent, ...]:
+    """The approvals of this very proposal by people who had no part in it."""
+    wanted = (proposal.action, proposal.version, proposal.incumbent, proposal.evidence)
+    barred = involved(candidate, proposal)
+    return tuple(given for given in state.approvals_of(*wanted) if given.actor not in barred)
+
+
+def missing_roles(state: Lifecycle, candidate: Candidate, proposal: Proposal) -> tuple[str, ...]:
+    """The roles in which somebody still has to approve; none if there are approvals enough."""
+    if counted(state, candidate, proposal) is not None:
+        return ()
+    required = required_roles(state, candidate, proposal.action)
+    given = {approval.role for approval in given_approvals(state, candidate, proposal)}
+    # Where one person approved in two roles, another has to in one of them: any of the two will do.
+    return tuple(role for role in required if role not in given) or required
+
+
 def counted(
     state: Lifecycle, candidate: Candidate, proposal: Proposal
 ) -> tuple[ModelApprovedEvent, ...] | None:
     """Approvals that fill every required role with another person; None if there are not enough."""
     required = required_roles(state, candidate, proposal.action)
-    involved = candidate.authors | ({proposal.actor} if proposal.automatic else set())
-    given = [
-        approval
-        for approval in state.approvals_of(
-            proposal.action, proposal.version, proposal.incumbent, proposal.evidence
-        )
-        if approval.actor not in involved
-    ]
+    given = given_approvals(state, candidate, proposal)
     for chosen in permutations(given, len(required)):
         people = {approval.actor for approval in chosen}
         if tuple(approval.role for approval in chosen) == required and len(people) == len(required):

@@ -6,12 +6,12 @@ makes the ledger decide anew, it is asked anew.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from domain.registry.canonical import Digest
 from domain.registry.catalog import ModelCatalog
-from domain.registry.errors import InvalidInput, NotFound
+from domain.registry.errors import InvalidInput, NotFound, NotPermitted
 from domain.registry.events import ModelRegisteredEvent
 from domain.registry.events.lifecycle import (
     EVERY_MODEL,
@@ -23,7 +23,7 @@ from domain.registry.events.lifecycle import (
 from domain.registry.evidence import EVIDENCE, GateResult
 from domain.registry.ledger.ledger import Ledger, LedgerView
 from domain.registry.lifecycle import decisions
-from domain.registry.lifecycle.rules import Actor, Candidate, Proposal
+from domain.registry.lifecycle.rules import Actor, Candidate, Proposal, involved, missing_roles, objections
 from domain.registry.lifecycle.state import Lifecycle, halt_of
 from domain.registry.policy import (
     Decision,
@@ -168,8 +168,74 @@ class ModelLifecycle:
 
         return self._commit(name, decide)
 
+    def is_approved(self, name: str, version: int) -> bool:
+        """Whether a promotion of the version, in today's champion's place, needs no more approval."""
+        state = Lifecycle.of(self._ledger.view(), name)
+        candidate = self._candidate(state, version)
+        if candidate.evidence is None:
+            return False
+        proposal = Proposal(
+            "promote", version, state.champion, candidate.evidence, "-", "-", self._clock.now()
+        )
+        return not missing_roles(state, candidate, proposal)
+
+    def foreseen(
+        self, name: str, proposal: Proposal, approvers: Mapping[str, Sequence[str]]
+    ) -> tuple[str, ...]:
+        """Why a promotion would be refused even if all of these approved it; empty if nothing is known.
+
+        Args:
+            approvers: as `approvers` returns them.
+        """
+        view = self._ledger.view()
+        state = Lifecycle.of(view, name)
+        candidate = self._candidate(state, proposal.version)
+        pretended = replace(state, approvals=(*state.approvals, *_pretended(state, proposal, approvers)))
+        halted = halt_of(view, state)
+        wanted = (proposal.action, proposal.version, proposal.incumbent, proposal.evidence)
+        answer = self._ask(
+            proposal.action,
+            pretended,
+            candidate,
+            self.actor(proposal.actor),
+            halted is not None,
+            automatic=proposal.automatic,
+            approvals=pretended.approvals_of(*wanted),
+        )
+        return (*objections(pretended, candidate, proposal, halted), *answer.reasons)
+
+    def open(self, name: str, proposal: Proposal) -> Outcome:
+        """Record that a promotion waits for people. Raises StaleDecision as `carry_out`."""
+
+        def decide(view: LedgerView) -> Sequence[LifecycleEvent]:
+            state = Lifecycle.of(view, name)
+            return decisions.decide_opening(state, self._candidate(state, proposal.version), proposal)
+
+        return self._commit(name, decide)
+
+    def approvers(self, name: str, proposal: Proposal) -> Mapping[str, tuple[str, ...]]:
+        """Who may approve a proposal, sorted, by each role in which somebody still has to.
+
+        Raises:
+            NotPermitted: nobody may in one of the roles.
+        """
+        state = Lifecycle.of(self._ledger.view(), name)
+        candidate = self._candidate(state, proposal.version)
+        barred = involved(candidate, proposal)
+        found = {}
+        for role in missing_roles(state, candidate, proposal):
+            found[role] = tuple(
+                sorted(who for who, roles in self._roles.items() if role in roles and who not in barred)
+            )
+            if not found[role]:
+                raise NotPermitted(
+                    f"nobody may approve {name}@{proposal.version} as {role}: give the role to somebody who "
+                    "neither owns it, wrote it nor triggered it"
+                )
+        return found
+
     def expire(self, name: str, proposal: Proposal) -> Outcome:
-        """Record that nobody answered a proposal in time."""
+        """Record that nobody answered a proposal in time; nothing if it does not wait any more."""
         return self._commit(name, lambda view: decisions.decide_expiry(Lifecycle.of(view, name), proposal))
 
     def evaluate(
@@ -291,6 +357,20 @@ class ModelLifecycle:
     def _require_known(self, view: LedgerView, name: str) -> None:
         if name != EVERY_MODEL and next(view.versions(name, limit=1), None) is None:
             raise NotFound(f"model {name} is not registered: see veritas models list")
+
+
+def _pretended(
+    state: Lifecycle, proposal: Proposal, approvers: Mapping[str, Sequence[str]]
+) -> Iterator[ModelApprovedEvent]:
+    """An approval in each role, each by another person as long as there are any."""
+    asked: set[str] = set()
+    for role, people in approvers.items():
+        person = next((who for who in people if who not in asked), people[0])
+        asked.add(person)
+        yield ModelApprovedEvent(
+            state.name, state.sequence, proposal.version, proposal.action, proposal.incumbent,
+            proposal.evidence, role, proposal.reason, person, proposal.at,
+        )  # fmt: skip
 
 
 def _evidence_of(event: ModelRegisteredEvent) -> Digest | None:

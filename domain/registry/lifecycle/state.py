@@ -12,6 +12,7 @@ from domain.registry.canonical import Digest
 from domain.registry.events.lifecycle import (
     EVERY_MODEL,
     Action,
+    ApprovalExpiredEvent,
     LifecycleEvent,
     ModelApprovedEvent,
     ModelEvaluatedEvent,
@@ -19,6 +20,8 @@ from domain.registry.events.lifecycle import (
     ModelRejectedEvent,
     ModelRetiredEvent,
     ModelRolledBackEvent,
+    PromotionProposedEvent,
+    PromotionRefusedEvent,
     PromotionsHaltedEvent,
     PromotionsResumedEvent,
 )
@@ -39,6 +42,9 @@ class Lifecycle:
         rejected: the evidence on which a version was rejected last.
         evaluated: the newest evaluation of a version after its registration.
         halted: why nothing becomes champion now.
+        proposed: the newest proposal of each version, answered or not.
+        waiting: the versions whose proposal nobody has decided on yet.
+        refused: the newest refusal of each version.
     """
 
     name: str
@@ -52,6 +58,9 @@ class Lifecycle:
     evaluated: Mapping[int, ModelEvaluatedEvent] = field(default_factory=lambda: MappingProxyType({}))
     approvals: tuple[ModelApprovedEvent, ...] = ()
     halted: str | None = None
+    proposed: Mapping[int, PromotionProposedEvent] = field(default_factory=lambda: MappingProxyType({}))
+    waiting: frozenset[int] = frozenset()
+    refused: Mapping[int, PromotionRefusedEvent] = field(default_factory=lambda: MappingProxyType({}))
     last: LifecycleEvent | None = None
 
     @classmethod
@@ -64,6 +73,18 @@ class Lifecycle:
     def after(cls, name: str, events: Iterable[LifecycleEvent]) -> Lifecycle:
         """The state after a name's events, in their order."""
         return reduce(_apply, events, cls(name))
+
+    def was_proposed(self, version: int, incumbent: int | None, evidence: Digest) -> bool:
+        """Whether people were asked to put this version in this champion's place on this evidence."""
+        return _is_of(self.proposed.get(version), incumbent, evidence)
+
+    def was_refused(self, version: int, incumbent: int | None, evidence: Digest) -> bool:
+        """Whether this version was kept from this champion's place on this evidence."""
+        return _is_of(self.refused.get(version), incumbent, evidence)
+
+    def is_waiting(self, version: int, incumbent: int | None, evidence: Digest) -> bool:
+        """Whether that proposal waits for people now."""
+        return version in self.waiting and self.was_proposed(version, incumbent, evidence)
 
     def approvals_of(
         self, action: Action, version: int, incumbent: int | None, evidence: Digest
@@ -95,8 +116,35 @@ def halt_of(view: LedgerView, state: Lifecycle) -> str | None:
     return state.halted or Lifecycle.of(view, EVERY_MODEL).halted
 
 
+def _is_of(
+    event: PromotionProposedEvent | PromotionRefusedEvent | None, incumbent: int | None, evidence: Digest
+) -> bool:
+    return event is not None and (event.incumbent, event.evidence) == (incumbent, evidence)
+
+
+_ENDS_A_PROPOSAL = (
+    ApprovalExpiredEvent,
+    ModelPromotedEvent,
+    ModelRejectedEvent,
+    ModelRetiredEvent,
+    PromotionRefusedEvent,
+)
+
+
+def _with_proposals(state: Lifecycle, event: LifecycleEvent) -> Lifecycle:
+    """Which proposals there were, which wait, and which were refused after an event."""
+    if isinstance(event, PromotionProposedEvent):
+        proposed = MappingProxyType({**state.proposed, event.version: event})
+        return replace(state, proposed=proposed, waiting=state.waiting | {event.version})
+    if isinstance(event, PromotionRefusedEvent):
+        state = replace(state, refused=MappingProxyType({**state.refused, event.version: event}))
+    if isinstance(event, _ENDS_A_PROPOSAL):
+        return replace(state, waiting=state.waiting - {event.version})
+    return state
+
+
 def _apply(state: Lifecycle, event: LifecycleEvent) -> Lifecycle:
-    state = replace(state, sequence=state.sequence + 1, last=event)
+    state = _with_proposals(replace(state, sequence=state.sequence + 1, last=event), event)
     match event:
         case ModelEvaluatedEvent():
             return replace(state, evaluated=MappingProxyType({**state.evaluated, event.version: event}))

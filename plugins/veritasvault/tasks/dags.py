@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from domain.risk.spec import ModelSpec
 from veritasvault.bootstrap import ENGINES, bootstrap
+from veritasvault.tasks.steps import REGISTERED
 
 if TYPE_CHECKING:
     from airflow.sdk import DAG, Param
@@ -54,6 +55,52 @@ def model_pipeline(spec_file: str) -> Callable[[Callable[[str], Any]], DAG]:
         return pipeline()
 
     return decorate
+
+
+def model_promotions(compose: Callable[[list[str]], Any]) -> DAG:
+    """Decorate a function that decides on challengers, given the paths of all specifications beside its file.
+
+    It runs when a model was registered, and daily, so that a lost event costs nothing.
+    """
+    from airflow.sdk import Param, dag
+    from airflow.timetables.assets import AssetOrTimeSchedule
+    from airflow.timetables.trigger import CronTriggerTimetable
+
+    specs = sorted(Path(inspect.getfile(compose)).parent.glob("*.toml"))
+    models = [ModelSpec.load(spec).name for spec in specs]
+    application = bootstrap()
+
+    @dag(
+        dag_id=compose.__name__,
+        description="Puts challengers before those who decide, and the approved in the champion's place.",
+        doc_md=inspect.getdoc(compose),
+        params={
+            "model": Param(
+                None,
+                type=["null", "string"],
+                enum=[None, *models],
+                title="Model",
+                description="Decide on this model alone, and ask again. Empty: all models.",
+            )
+        },
+        schedule=AssetOrTimeSchedule(
+            timetable=CronTriggerTimetable("@daily", timezone="UTC"), assets=[REGISTERED]
+        ),
+        start_date=dt.datetime(2020, 1, 1, tzinfo=dt.UTC),
+        catchup=False,
+        # A run waits for people for days; the others go on meanwhile.
+        max_active_runs=100,
+        default_args={
+            "owner": "model-risk",
+            "retries": 3,
+            "retry_delay": dt.timedelta(seconds=application.settings.retry_seconds),
+        },
+        tags=["promotion"],
+    )
+    def pipeline() -> None:
+        compose([str(spec) for spec in specs])
+
+    return pipeline()
 
 
 def form(spec: ModelSpec) -> dict[str, Param]:

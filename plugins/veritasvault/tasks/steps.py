@@ -11,14 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Asset, XComArg, task
 
-from domain.registry.errors import DomainException
 from domain.risk.spec import ModelSpec
 from veritasvault.bootstrap import Application, bootstrap
+from veritasvault.tasks.failures import final_failures
 
 if TYPE_CHECKING:
     from domain.risk.pipeline import ModelPipeline
 
 Reference = dict[str, Any]
+
+# For any scheme without "x-", Airflow imports every provider's handlers of assets: a second of boto3.
+_SCHEME = "x-veritas"
+REGISTERED = Asset(name="models", uri=f"{_SCHEME}://models")
+"""Changes with every registration of any model."""
 
 
 def ingest(spec: str) -> XComArg:
@@ -73,11 +78,11 @@ def train(spec: str, features: Reference, **context: Any) -> Reference:
 
 
 def register(spec: str, candidate: XComArg, validation: XComArg) -> XComArg:
-    """Judge the candidate and register it; announces a new version as an asset event."""
-    # For any scheme without "x-", Airflow imports every provider's handlers of assets: a second of boto3.
-    uri = f"x-veritas://models/{Path(spec).stem}"
-    asset = Asset(name=f"model:{ModelSpec.load(Path(spec)).name}", uri=uri)
-    return _register.override(outlets=[asset])(spec, candidate, validation)
+    """Judge the candidate and register it; events of its asset and of `REGISTERED` tell of it."""
+    asset = Asset(
+        name=f"model:{ModelSpec.load(Path(spec)).name}", uri=f"{_SCHEME}://models/{Path(spec).stem}"
+    )
+    return _register.override(outlets=[asset, REGISTERED])(spec, candidate, validation)
 
 
 @task(task_id="register")
@@ -89,6 +94,7 @@ def _register(spec: str, candidate: Reference, validation: Reference, **context:
         registered = pipeline.register(
             Candidate(**candidate), Validation(**validation), {**application.provenance(), **_run(context)}
         )
+        application.mlflow_projector.sync(everything=False)
     result = {
         "reference": f"{registered.name}@{registered.version}",
         "outcome": registered.outcome,
@@ -116,11 +122,5 @@ def _run(context: Any) -> dict[str, str]:
 @contextmanager
 def _pipeline(spec: str, application: Application | None = None) -> Iterator[ModelPipeline]:
     """The pipeline of a specification; what no retry can mend fails the task for good, with its sentence."""
-    from airflow.sdk.exceptions import AirflowFailException
-
-    try:
+    with final_failures():
         yield (application or bootstrap()).pipeline(Path(spec))
-    except DomainException as error:
-        if error.retriable:
-            raise
-        raise AirflowFailException(str(error)) from None
