@@ -1,0 +1,228 @@
+"""From a registered challenger to a proposal that people can decide on: compared, described, proposed."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from domain.registry.canonical import Digest, decode, encode
+from domain.registry.catalog import ModelCatalog, ModelVersion
+from domain.registry.errors import NotFound
+from domain.registry.evidence import EVIDENCE, Evidence, GateResult
+from domain.registry.gates import NoWorseThanChampion
+from domain.registry.ledger.ledger import Ledger
+from domain.registry.lifecycle.rules import Proposal
+from domain.registry.lifecycle.service import ModelLifecycle
+from domain.registry.lifecycle.state import Lifecycle, challenger, halt_of
+from domain.registry.ports import ModelRegistryPort, VersionRow
+from domain.risk.pipeline import ModelPipeline, PipelineParts, RunRequest
+from domain.risk.promotion_request import describe
+from domain.risk.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from domain.risk.folds import Fold
+    from domain.risk.training_set import Floats, TrainingSet
+
+
+class PromotionParts(PipelineParts, Protocol):
+    """What a pipeline works with, and what decides on its versions."""
+
+    @property
+    def registry(self) -> ModelRegistryPort: ...
+    @property
+    def catalog(self) -> ModelCatalog: ...
+    @property
+    def ledger(self) -> Ledger: ...
+    @property
+    def lifecycle(self) -> ModelLifecycle: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """A proposal as it is shown to those who decide; plain JSON, so that tasks can hand it on.
+
+    Attributes:
+        at: the moment it was made, ISO 8601.
+        approvers: who may approve it, by each role in which somebody has to; none if it needs nobody.
+        hours: how long they have.
+        subject, body: what they are shown; the body is Markdown.
+    """
+
+    name: str
+    version: int
+    incumbent: int | None
+    evidence: str
+    reason: str
+    actor: str
+    at: str
+    approvers: Mapping[str, list[str]]
+    hours: float
+    subject: str
+    body: str
+
+    @property
+    def proposal(self) -> Proposal:
+        """What is decided on, as its author saw things."""
+        return Proposal(
+            "promote", self.version, self.incumbent, Digest(self.evidence), self.reason, self.actor,
+            dt.datetime.fromisoformat(self.at), automatic=True,
+        )  # fmt: skip
+
+    def answered_by(self, person: str, reason: str, at: dt.datetime) -> Proposal:
+        """The proposal as this person's own, to approve it or to let it expire."""
+        return replace(self.proposal, actor=person, reason=reason, at=at, automatic=False)
+
+
+class Promotions:
+    """Puts a model's challenger before those who decide, and the decided one in the champion's place."""
+
+    def __init__(self, spec: ModelSpec, parts: PromotionParts) -> None:
+        self._spec = spec
+        self._parts = parts
+
+    def due(self, *, again: bool = False) -> VersionRow | None:
+        """The challenger, if there is something to do about it.
+
+        There is nothing to do while promotions are halted; nor where people were asked about this challenger,
+        this champion and this evidence before, and have not approved it; nor where a gate has failed on it.
+
+        Args:
+            again: ask people again who did not answer.
+        """
+        view = self._parts.ledger.view()
+        name = self._spec.name
+        if next(view.versions(name, limit=1), None) is None:
+            return None
+        state = Lifecycle.of(view, name)
+        row = challenger(view, state)
+        if row is None or halt_of(view, state) is not None:
+            return None
+        lifecycle = self._parts.lifecycle
+        candidate = lifecycle.candidate(name, row.version)
+        if candidate.evidence is None:
+            return None
+        case = (row.version, state.champion, candidate.evidence)
+        if state.was_refused(*case) and any(gate.outcome != "passed" for gate in candidate.gates):
+            return None
+        if state.was_proposed(*case) and not again and not lifecycle.is_approved(name, row.version):
+            return None
+        return row
+
+    def review(self, actor: str, *, again: bool = False) -> Review | None:
+        """Compare the challenger with the champion, and propose it; None if there is nothing to do.
+
+        Args:
+            actor: whose run proposes it; they approve nothing of it.
+            again: as in `due`.
+
+        Raises:
+            NotPermitted: nobody may approve it.
+            NotFound, NoSuchSource: its data is not there any more.
+        """
+        row = self.due(again=again)
+        if row is None:
+            return None
+        lifecycle, name = self._parts.lifecycle, self._spec.name
+        state = lifecycle.state(name)
+        evidence, gates = self._compared(row, state.champion)
+        lifecycle.evaluate(name, row.version, evidence.digest, gates, actor)
+        reason = "newest challenger" if state.champion is None else f"compared with version {state.champion}"
+        proposal = lifecycle.propose("promote", name, row.version, reason, actor, automatic=True)
+        approvers = lifecycle.approvers(name, proposal)
+        if lifecycle.foreseen(name, proposal, approvers):
+            # Nobody is asked for what would be refused anyway; carrying it out says why.
+            approvers = {}
+        if approvers:
+            lifecycle.open(name, proposal)
+        subject, body = describe(self._parts.catalog.show(f"{name}@{row.version}"), proposal, evidence, gates)
+        return Review(
+            name=name,
+            version=row.version,
+            incumbent=proposal.incumbent,
+            evidence=proposal.evidence,
+            reason=reason,
+            actor=actor,
+            at=proposal.at.isoformat(),
+            approvers={role: list(people) for role, people in approvers.items()},
+            hours=self._spec.promotion.answer_hours,
+            subject=subject,
+            body=body,
+        )
+
+    def _compared(self, row: VersionRow, champion: int | None) -> tuple[Evidence, tuple[GateResult, ...]]:
+        """Evidence and gates to decide on: those of the registration, or of the comparison added to them."""
+        catalog = self._parts.catalog
+        shown = catalog.show(f"{row.name}@{row.version}")
+        registered = next(kept for kept in shown.event.attachments if kept.name == EVIDENCE)
+        evidence = Evidence.from_json(decode(catalog.attachment(shown.event, registered), EVIDENCE))
+        if champion is None:
+            return evidence, shown.event.gates
+        incumbent = catalog.show(f"{row.name}@{champion}")
+        compared = self._compare(shown, incumbent, evidence, registered.sha256)
+        gate = NoWorseThanChampion(self._spec.promotion.metric, self._spec.promotion.tolerance)
+        self._parts.registry.attach(row.model_id, encode(compared.to_json()))
+        return compared, (*shown.event.gates, gate.judge(compared))
+
+    def _compare(
+        self, shown: ModelVersion, incumbent: ModelVersion, evidence: Evidence, registered: Digest
+    ) -> Evidence:
+        from domain.risk.comparison import compare
+        from domain.risk.folds import plan_window
+
+        training = self._training_set(shown, evidence)
+        settings = self._spec.promotion
+        window = plan_window(training, settings.window_sessions)
+        forecast = partial(self._forecast, training=training, window=window)
+        about = {
+            "challenger": f"{shown.row.name}@{shown.row.version}",
+            "champion": f"{incumbent.row.name}@{incumbent.row.version}",
+            "evidence_at_registration": registered,
+        }
+        return compare(training, window, forecast(shown), forecast(incumbent), settings.metric, about)
+
+    def _training_set(self, shown: ModelVersion, evidence: Evidence) -> TrainingSet:
+        """The rows that the challenger was trained on, from its own snapshot."""
+        from domain.risk.dataset import Dataset
+        from domain.risk.features import feature_definition
+        from domain.risk.training_set import TrainingSet
+
+        lineage, origin = shown.manifest.lineage, shown.event.provenance
+        assert lineage is not None
+        pipeline = ModelPipeline(self._spec, self._parts)
+        rows = pipeline.ingest(
+            RunRequest(
+                run_after=self._parts.clock.now(),
+                as_of=lineage.as_of.isoformat(),
+                source=f"snapshot:{origin['snapshot']}",
+                assets=evidence.assets_expected,
+            )
+        )
+        if rows.digest != lineage.data:
+            raise NotFound(
+                f"snapshot:{origin['snapshot']} does not give the rows {lineage.data} that "
+                f"{shown.row.name}@{shown.row.version} was trained on: run veritas reproduce to see why"
+            )
+        features = pipeline.prepare(rows, "inline")
+        definition = feature_definition(self._spec.columns, self._spec.target)
+        dataset = Dataset.open(Path(features.path))
+        return TrainingSet.load(
+            dataset, definition.columns, definition.target, rows.assets, horizon=definition.horizon
+        )
+
+    def _forecast(self, version: ModelVersion, training: TrainingSet, window: Fold) -> Floats:
+        """What the version's recipe forecasts of the window when it is trained on what was known before."""
+        lineage = version.manifest.lineage
+        assert lineage is not None
+        chosen = {name: value for name, value in lineage.parameters.items() if name != "trainer"}
+        model = self._parts.trainer(lineage.parameters["trainer"]).train(
+            training.features[window.train],
+            training.target[window.train],
+            chosen,
+            lineage.seed,
+            training.names,
+        )
+        return model.predict(training.features[window.test])
