@@ -151,7 +151,12 @@ class AttachmentRef:
         as_digest("attachment.sha256", self.sha256)
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {
+            "name": self.name,
+            "media_type": self.media_type,
+            "size": self.size,
+            "sha256": self.sha256,
+        }
 
     @classmethod
     def from_json(cls, value: object) -> AttachmentRef:

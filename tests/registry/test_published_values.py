@@ -8,11 +8,11 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from domain.registry.artifact import Artifact, ArtifactFile, as_artifact_path
-from domain.registry.canonical import decode, digest, encode
+from domain.registry.canonical import decode, digest, encode, encodes_to
 from domain.registry.errors import DomainException, IntegrityError, InvalidInput, UnsafeArtifact
 from domain.registry.events import DomainEvent, event_from_bytes, event_to_bytes
 from domain.registry.lineage import Lineage
@@ -79,6 +79,27 @@ def test_canonical_bytes_are_the_only_bytes() -> None:
     for data in (b'{"a": 1}', b'{"b":1,"a":2}', b'{"a":1.0}', b'{"a":1e0}', b'{"a":1,"a":1}', b'"\\u0061"'):
         with pytest.raises(IntegrityError, match="canonical"):
             decode(data, "the value")
+
+
+numbers = st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from(
+    [0.0, -0.0, 5.0, 1e-5, 1e-7, 1e16, 1e21, 1e22, 123456789.5, -(2**53 - 1), float(2**53)]
+)
+# Around the surrogates of UTF-16, where its order is not that of the code points.
+names = st.text(st.sampled_from('ab\x7f\ud7ff\ue000\uffff\U00010000\U0010ffff"\\\n\x1f'), max_size=3)
+
+
+@example({"\U00010000": 0.5, "\ue000": 0.5})
+@given(st.recursive(numbers | names, lambda inner: st.dictionaries(names, inner) | st.lists(inner)))
+def test_what_another_encoder_writes_is_canonical_only_where_it_is_the_same(value: Any) -> None:
+    """The standard library writes some numbers and orders some names otherwise than RFC 8785."""
+    canonical = encode(value)
+    other = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+    assert encode(decode(canonical, "the value")) == canonical
+    assert encodes_to(value, canonical)
+    assert not encodes_to([value], canonical)
+    if other != canonical:
+        with pytest.raises(IntegrityError, match="canonical"):
+            decode(other, "the value")
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 2**53, {1: 2}, b"bytes", {"a": object()}])

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from domain.registry.canonical import decode, encode
+from typing import Any
+
+from domain.registry.canonical import decode, encode, encodes_to
 from domain.registry.errors import DomainException, IntegrityError, InvalidInput
+from domain.registry.events.collection import COLLECTION_EVENTS
 from domain.registry.events.keys import KEY_EVENTS
 from domain.registry.events.lifecycle import LIFECYCLE_EVENTS
 from domain.registry.events.record import DomainEvent, Record
@@ -21,6 +24,7 @@ EVENTS: tuple[type[Record], ...] = (
     NotReproducedEvent,
     *LIFECYCLE_EVENTS,
     *KEY_EVENTS,
+    *COLLECTION_EVENTS,
 )
 """Every kind of event there is."""
 
@@ -29,7 +33,7 @@ _BY_KIND = {event.KIND: event for event in EVENTS}
 
 def event_to_bytes(event: DomainEvent) -> bytes:
     """The canonical bytes of an event."""
-    return encode({"format": EVENT_FORMAT, "kind": event.KIND, "event": event.to_json()})
+    return encode(_document(event))
 
 
 def event_from_bytes(data: bytes, what: str) -> DomainEvent:
@@ -50,6 +54,10 @@ def event_from_bytes(data: bytes, what: str) -> DomainEvent:
         raise
     except DomainException as error:
         raise IntegrityError(f"{what} is not an event: {error}") from error
-    if event_to_bytes(event) != data:
+    if not encodes_to(_document(event), data):
         raise IntegrityError(f"{what} is not an event: reading and writing it gives other bytes")
     return event
+
+
+def _document(event: DomainEvent) -> dict[str, Any]:
+    return {"format": EVENT_FORMAT, "kind": event.KIND, "event": event.to_json()}

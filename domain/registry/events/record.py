@@ -131,6 +131,9 @@ _READERS: dict[Any, Read] = {
 
 
 def _plain(value: Any) -> Any:
+    # First what most fields are: a verification comes here a dozen times for each entry of a ledger.
+    if value is None or isinstance(value, str | int):
+        return value
     if isinstance(value, dt.datetime):
         return instant_text(value)
     if isinstance(value, dt.date):

@@ -59,6 +59,10 @@ class Frontier:
         """The frontier of a stored tree. Raises IntegrityError for a missing subtree hash."""
         return cls(size, _look_up(complete_subtrees(0, size), nodes))
 
+    def copy(self) -> Frontier:
+        """Another frontier of the same tree, which grows by itself."""
+        return Frontier(self.size, self._hashes)
+
     def append(self, leaf: bytes) -> list[Node]:
         """Add a leaf hash; return the subtrees above the leaves that it completes, lowest first."""
         completed = []

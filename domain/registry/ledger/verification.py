@@ -309,21 +309,25 @@ class _LedgerVerification:
 class _Roots:
     """Compares the signed roots, in the order of sizes, with the tree as it grows.
 
-    The tree is grown twice, from stored and from computed leaf hashes. Where they differ the entry is
-    reported, so a checkpoint that fits either is not reported for the same fault again.
+    From the first leaf hash that is not its entry's on, the tree is grown twice, from stored and from
+    computed ones. That entry is reported, so a checkpoint that fits either is not reported for the same
+    fault again.
     """
 
     def __init__(self, signed: Iterator[Checkpoint], report: Callable[[str, str], None]) -> None:
         self._signed = signed
         self._report = report
-        self._stored, self._computed = Frontier(), Frontier()
+        self._stored = self._computed = Frontier()
         self._good = 0
         self._faulty = False
         self._next = next(signed, None)
 
     def append(self, stored: bytes, computed: bytes) -> None:
+        if stored != computed and self._computed is self._stored:
+            self._computed = self._stored.copy()
+        if self._computed is not self._stored:
+            self._computed.append(computed)
         self._stored.append(stored)
-        self._computed.append(computed)
         self.compare(self._stored.size)
 
     def compare(self, size: int) -> None:
