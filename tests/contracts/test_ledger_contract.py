@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from domain.registry.errors import LedgerConflict
+from domain.registry.errors import IntegrityError, LedgerConflict
 from domain.registry.events import DomainEvent, event_to_bytes
+from domain.registry.ledger.adoption import AdoptingLedgerPort
 from domain.registry.ledger.merkle import Frontier, leaf_hash
 from domain.registry.ledger.view import project
 from domain.registry.ports import Batch, Entry, LedgerPort, StoredCheckpoint
@@ -22,18 +23,18 @@ from tests.servers.postgres import NewDatabase
 from veritasvault.adapters.sql_ledger import SqlLedger
 
 # A new ledger is one line here: from what the fixtures give to a function that opens it anew.
-BACKENDS: dict[str, Callable[[Path, pytest.FixtureRequest], Callable[[], LedgerPort]]] = {
+BACKENDS: dict[str, Callable[[Path, pytest.FixtureRequest], Callable[[], AdoptingLedgerPort]]] = {
     "fake": lambda path, request: _always(FakeLedger()),
     "sqlite": lambda path, request: _opened(f"sqlite:///{path}/ledger.db"),
     "postgres": lambda path, request: _opened(_new_database(request)()),
 }
 
 
-def _always(port: LedgerPort) -> Callable[[], LedgerPort]:
+def _always(port: AdoptingLedgerPort) -> Callable[[], AdoptingLedgerPort]:
     return lambda: port
 
 
-def _opened(url: str) -> Callable[[], LedgerPort]:
+def _opened(url: str) -> Callable[[], AdoptingLedgerPort]:
     return lambda: SqlLedger(url)
 
 
@@ -43,12 +44,12 @@ def _new_database(request: pytest.FixtureRequest) -> NewDatabase:
 
 
 @pytest.fixture(params=sorted(BACKENDS))
-def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], LedgerPort]]:
+def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], AdoptingLedgerPort]]:
     """Opens the one ledger of a test again, as another process would."""
-    opened: list[LedgerPort] = []
+    opened: list[AdoptingLedgerPort] = []
     backend = BACKENDS[request.param](tmp_path, request)
 
-    def open_again() -> LedgerPort:
+    def open_again() -> AdoptingLedgerPort:
         opened.append(backend())
         return opened[-1]
 
@@ -59,7 +60,7 @@ def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[
 
 
 @pytest.fixture
-def port(reopen: Callable[[], LedgerPort]) -> LedgerPort:
+def port(reopen: Callable[[], AdoptingLedgerPort]) -> AdoptingLedgerPort:
     return reopen()
 
 
@@ -103,7 +104,7 @@ def test_many_keys_are_looked_up_at_once(port: LedgerPort) -> None:
 
 
 def test_reading_makes_no_ledger_and_sees_one_that_another_process_makes(
-    reopen: Callable[[], LedgerPort], tmp_path: Path
+    reopen: Callable[[], AdoptingLedgerPort], tmp_path: Path
 ) -> None:
     """Whoever may only read an empty place is not in the way of whoever writes there."""
     reader, writer = reopen(), reopen()
@@ -119,13 +120,15 @@ def test_reading_makes_no_ledger_and_sees_one_that_another_process_makes(
     assert reader.origin() == writer.origin()
 
 
-def test_the_origin_is_a_random_name_that_stays(reopen: Callable[[], LedgerPort]) -> None:
+def test_the_origin_is_a_random_name_that_stays(reopen: Callable[[], AdoptingLedgerPort]) -> None:
     first = reopen().origin()
     assert re.fullmatch(r"veritasvault/ledger/[0-9a-f]{32}", first)
     assert reopen().origin() == first
 
 
-def test_what_was_appended_is_read_back_by_another_connection(reopen: Callable[[], LedgerPort]) -> None:
+def test_what_was_appended_is_read_back_by_another_connection(
+    reopen: Callable[[], AdoptingLedgerPort],
+) -> None:
     written = append(reopen(), *(registered(number, number + 1) for number in range(5)), refused(1))
     port = reopen()
     assert port.size() == 6
@@ -226,7 +229,7 @@ def test_readers_do_not_stop_a_writer_while_they_wait(port: LedgerPort) -> None:
     assert len(list(reader)) >= 2
 
 
-def test_of_racing_appends_one_wins_and_the_others_conflict(reopen: Callable[[], LedgerPort]) -> None:
+def test_of_racing_appends_one_wins_and_the_others_conflict(reopen: Callable[[], AdoptingLedgerPort]) -> None:
     ports = [reopen() for _ in range(8)]
     batches = [batch_of(port, registered(number, 1)) for number, port in enumerate(ports)]
 
@@ -246,3 +249,88 @@ def test_of_racing_appends_one_wins_and_the_others_conflict(reopen: Callable[[],
 def test_a_sound_store_finds_nothing_wrong_with_itself(port: LedgerPort) -> None:
     append(port, refused(1), registered(1, 1))
     assert list(port.self_check()) == []
+
+
+ORIGIN = f"veritasvault/ledger/{'0a' * 16}"
+NOTE = StoredCheckpoint(2, b"note")
+
+
+def written_elsewhere(*events: DomainEvent) -> Batch:
+    """What another, empty ledger wrote for these events."""
+    return append(FakeLedger(), *events)
+
+
+def test_an_empty_place_adopts_a_ledger_with_its_name_and_checkpoints(
+    reopen: Callable[[], AdoptingLedgerPort],
+) -> None:
+    """All is there afterwards, for others too, and appending goes on from there."""
+    batch = written_elsewhere(refused(1), registered(1, 1))
+    assert reopen().existing_origin() is None
+    reopen().adopt(ORIGIN, 0, [batch], [NOTE])
+    port = reopen()
+    assert (port.origin(), port.existing_origin(), port.size()) == (ORIGIN, ORIGIN, 2)
+    assert tuple(port.read(0)) == batch.entries
+    assert tuple(port.all_nodes()) == batch.nodes
+    assert tuple(port.versions()) == batch.versions
+    assert list(port.checkpoints()) == [NOTE]
+    more = append(port, refused(2))
+    assert tuple(reopen().read(2)) == more.entries
+
+
+def test_an_adopted_ledger_adopts_what_follows(port: AdoptingLedgerPort) -> None:
+    first, source = refused(1), FakeLedger()
+    batches = [append(source, event) for event in (first, registered(1, 1), registered(2, 2))]
+    port.adopt(source.origin(), 0, batches[:1], [])
+    port.adopt(source.origin(), 1, batches[1:], [StoredCheckpoint(3, b"note")])
+    assert tuple(port.read(0)) == tuple(source.read(0))
+    assert tuple(port.all_nodes()) == tuple(source.all_nodes())
+    assert [row.version for row in port.versions()] == [2, 1]
+
+
+@pytest.mark.parametrize("refusal", ["origin", "size", "key", "checkpoint"])
+def test_what_does_not_continue_the_ledger_is_a_conflict_and_writes_nothing(
+    reopen: Callable[[], AdoptingLedgerPort], refusal: str
+) -> None:
+    port = reopen()
+    written = append(port, refused(1))
+    port.add_checkpoint(StoredCheckpoint(1, b"its own"))
+    event = refused(1) if refusal == "key" else refused(2)
+    with pytest.raises(LedgerConflict):
+        port.adopt(
+            ORIGIN if refusal == "origin" else port.origin(),
+            0 if refusal == "size" else 1,
+            [batch_of(port, event)],
+            [StoredCheckpoint(1, b"note") if refusal == "checkpoint" else NOTE],
+        )
+    assert tuple(reopen().read(0)) == written.entries
+    assert list(reopen().checkpoints()) == [StoredCheckpoint(1, b"its own")]
+
+
+def test_an_adoption_that_fails_on_the_way_leaves_no_ledger(
+    reopen: Callable[[], AdoptingLedgerPort],
+) -> None:
+    """Neither entries nor a name: the place is as empty as before, and adopts another ledger."""
+
+    def batches() -> Iterator[Batch]:
+        yield written_elsewhere(refused(1), registered(1, 1))
+        raise IntegrityError("the source is damaged")
+
+    with pytest.raises(IntegrityError, match="the source is damaged"):
+        reopen().adopt(ORIGIN, 0, batches(), [NOTE])
+    assert reopen().existing_origin() is None
+    assert reopen().size() == 0
+    assert list(reopen().checkpoints()) == []
+    other = ORIGIN.replace("0a", "0b")
+    reopen().adopt(other, 0, [written_elsewhere(refused(2))], [])
+    assert reopen().origin() == other
+
+
+def test_a_place_that_others_made_a_ledger_meanwhile_adopts_no_other(
+    reopen: Callable[[], AdoptingLedgerPort],
+) -> None:
+    mover, other = reopen(), reopen()
+    assert mover.existing_origin() is None
+    name = other.origin()
+    with pytest.raises(LedgerConflict):
+        mover.adopt(ORIGIN, 0, [written_elsewhere(refused(1))], [])
+    assert (reopen().origin(), reopen().size()) == (name, 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import secrets
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from domain.registry.errors import LedgerConflict
 from domain.registry.manifest import ModelId
@@ -16,7 +16,7 @@ class FakeLedger:
     """A `LedgerPort` in lists and dictionaries; safe for threads."""
 
     def __init__(self) -> None:
-        self._origin = f"veritasvault/ledger/{secrets.token_hex(16)}"
+        self._origin: str | None = None
         self._lock = threading.RLock()
         self._entries: list[Entry] = []
         self._keys: dict[str, Entry] = {}
@@ -25,7 +25,34 @@ class FakeLedger:
         self._checkpoints: dict[int, StoredCheckpoint] = {}
 
     def origin(self) -> str:
-        return self._origin
+        with self._lock:
+            self._origin = self._origin or f"veritasvault/ledger/{secrets.token_hex(16)}"
+            return self._origin
+
+    def existing_origin(self) -> str | None:
+        with self._lock:
+            return self._origin
+
+    def adopt(
+        self,
+        origin: str,
+        expected_size: int,
+        batches: Iterable[Batch],
+        checkpoints: Iterable[StoredCheckpoint],
+    ) -> None:
+        with self._lock:
+            written, notes = list(batches), list(checkpoints)
+            if (self._origin or origin) != origin:
+                raise LedgerConflict(f"the ledger is {self._origin}, not {origin}")
+            if any(note.size in self._checkpoints for note in notes):
+                raise LedgerConflict("a note is stored for one of the sizes")
+            parts = ("entries", "nodes", "versions")
+            together = Batch(
+                *(tuple(row for each in written for row in getattr(each, part)) for part in parts)
+            )
+            self.append(expected_size, together)
+            self._origin = origin
+            self._checkpoints.update({note.size: note for note in notes})
 
     def size(self) -> int:
         with self._lock:
@@ -38,6 +65,8 @@ class FakeLedger:
             keys = [entry.key for entry in batch.entries]
             if len(set(keys)) < len(keys) or any(key in self._keys for key in keys):
                 raise LedgerConflict("the ledger has one of the keys already")
+            if batch.entries:
+                self.origin()
             for entry in batch.entries:
                 self._entries.append(entry)
                 self._keys[entry.key] = entry

@@ -6,7 +6,7 @@ import datetime as dt
 import os
 import secrets
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -68,26 +68,51 @@ class SqlLedger:
 
     def append(self, expected_size: int, batch: Batch) -> None:
         with self._writing() as connection:
-            size = _size(connection)
-            if size != expected_size:
-                raise LedgerConflict(f"the ledger has {size} entries, not {expected_size}: read it again")
-            try:
-                _insert(connection, tables.entries, [tables.from_entry(entry) for entry in batch.entries])
-            except ConstraintViolated as error:
-                if is_duplicate(error):
-                    raise LedgerConflict(
-                        "the ledger has one of the entries already: read it again"
-                    ) from error
-                raise
-            # Whoever may write these entries is alone, so a row in the way of the rest was put there by hand.
-            try:
-                _insert(connection, tables.nodes, [tables.from_node(node) for node in batch.nodes])
-                _insert(connection, tables.versions, [tables.from_version(row) for row in batch.versions])
-            except ConstraintViolated as error:
-                raise IntegrityError(
-                    f"the ledger {self._shown} holds subtree hashes or versions of entries that it does not "
-                    "have: run verify, and restore it from a backup"
-                ) from error
+            _require_size(connection, expected_size)
+            self._write(connection, batch)
+
+    def existing_origin(self) -> str | None:
+        with self._translating():
+            self._readable()
+        return self.origin() if self._exists else None
+
+    def adopt(
+        self,
+        origin: str,
+        expected_size: int,
+        batches: Iterable[Batch],
+        checkpoints: Iterable[StoredCheckpoint],
+    ) -> None:
+        with self._transaction() as connection:
+            _create_if_missing(connection, origin)
+            found = tables.origin_of(connection.execute(sa.select(tables.ledger)).all(), self._shown)
+            if found != origin:
+                raise LedgerConflict(
+                    f"the ledger {self._shown} is {found}, not {origin}: give an empty place"
+                )
+            _require_size(connection, expected_size)
+            for batch in batches:
+                self._write(connection, batch)
+            rows = [{"size": checkpoint.size, "note": checkpoint.note} for checkpoint in checkpoints]
+            _insert(connection, tables.checkpoints, rows)
+
+    def _write(self, connection: Connection, batch: Batch) -> None:
+        """All rows of a batch, in the transaction that found the ledger at the batch's place."""
+        try:
+            _insert(connection, tables.entries, [tables.from_entry(entry) for entry in batch.entries])
+        except ConstraintViolated as error:
+            if is_duplicate(error):
+                raise LedgerConflict("the ledger has one of the entries already: read it again") from error
+            raise
+        # Whoever may write these entries is alone, so a row in the way of the rest was put there by hand.
+        try:
+            _insert(connection, tables.nodes, [tables.from_node(node) for node in batch.nodes])
+            _insert(connection, tables.versions, [tables.from_version(row) for row in batch.versions])
+        except ConstraintViolated as error:
+            raise IntegrityError(
+                f"the ledger {self._shown} holds subtree hashes or versions of entries that it does not "
+                "have: run verify, and restore it from a backup"
+            ) from error
 
     def find(self, key: str) -> Entry | None:
         return self.find_each((key,)).get(key)
@@ -242,6 +267,14 @@ class SqlLedger:
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
         self.origin()
+        with self._transaction() as connection:
+            yield connection
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        """A durable transaction that writes, also where there are no tables yet."""
+        with self._translating():
+            _make_directory(self._url)
         with (
             self._translating(),
             self._engine().connect() as connection,
@@ -352,15 +385,26 @@ def _origin(engine: Engine, shown: str) -> str:
     _make_directory(engine.url)
     if not _has_tables(engine):
         with engine.connect() as connection, connection.execution_options(writing=True).begin():
-            if engine.dialect.name == "postgresql":
-                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_CREATION_LOCK)))
-            if not sa.inspect(connection).has_table(tables.ledger.name):
-                tables.metadata.create_all(connection, checkfirst=False)
-                origin = f"{tables.ORIGIN_PREFIX}{secrets.token_hex(16)}"
-                row = {"id": 1, "schema_version": tables.SCHEMA_VERSION, "origin": origin}
-                _insert(connection, tables.ledger, [row])
+            _create_if_missing(connection, f"{tables.ORIGIN_PREFIX}{secrets.token_hex(16)}")
     with engine.connect() as connection:
         return tables.origin_of(connection.execute(sa.select(tables.ledger)).all(), shown)
+
+
+def _create_if_missing(connection: Connection, origin: str) -> None:
+    """Make the tables, and the ledger's name in them, unless another process has."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_CREATION_LOCK)))
+    if not sa.inspect(connection).has_table(tables.ledger.name):
+        tables.metadata.create_all(connection, checkfirst=False)
+        _insert(
+            connection, tables.ledger, [{"id": 1, "schema_version": tables.SCHEMA_VERSION, "origin": origin}]
+        )
+
+
+def _require_size(connection: Connection, expected: int) -> None:
+    size = _size(connection)
+    if size != expected:
+        raise LedgerConflict(f"the ledger has {size} entries, not {expected}: read it again")
 
 
 def _size(connection: Connection) -> int:
