@@ -49,6 +49,40 @@ class VaultServer:
         self.client().secrets.transit.create_key(name, key_type=algorithm, mount_point=mount)
         return name
 
+    def new_store(self) -> SecretStore:
+        """A new, empty key-value engine, and a role that may only read it."""
+        client, path = self.client(), f"airflow-{uuid.uuid4().hex[:12]}"
+        client.sys.enable_secrets_engine("kv", path=path, options={"version": "2"})
+        client.sys.create_or_update_policy(path, f'path "{path}/data/*" {{ capabilities = ["read"] }}')
+        if "approle/" not in client.sys.list_auth_methods()["data"]:
+            client.sys.enable_auth_method("approle")
+        client.auth.approle.create_or_update_approle(path, token_policies=[path])
+        return SecretStore(self, path)
+
+
+@dataclass(frozen=True)
+class SecretStore:
+    """A key-value engine of version 2 at `path`, and the AppRole and policy of the same name."""
+
+    server: VaultServer
+    path: str
+
+    def put(self, name: str, **values: str) -> None:
+        self.server.client().secrets.kv.v2.create_or_update_secret(name, values, mount_point=self.path)
+
+    def token(self) -> str:
+        """A new token that may read here and nothing else."""
+        answer = self.server.client().auth.token.create(policies=[self.path], ttl="1h")
+        return str(answer["auth"]["client_token"])
+
+    def role(self) -> dict[str, str]:
+        """`role_id` and a new `secret_id` of the AppRole."""
+        client = self.server.client().auth.approle
+        return {
+            "role_id": client.read_role_id(self.path)["data"]["role_id"],
+            "secret_id": client.generate_secret_id(self.path)["data"]["secret_id"],
+        }
+
 
 @pytest.fixture(scope="session")
 def vault_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VaultServer]:

@@ -156,6 +156,10 @@ def airflow_client(connection: str, endpoint_url: str | None) -> ClientFactory:
     """A client from an Airflow connection, through the amazon provider's hook."""
 
     def make() -> Any:
+        from veritasvault.adapters.airflow_connection import require_connection, unusable_connection
+
+        # The hook itself would fall back to the AWS chain when there is no such connection.
+        require_connection(connection)
         try:
             from airflow.exceptions import AirflowException
             from airflow.providers.amazon.aws.hooks.s3 import S3Hook
@@ -164,8 +168,6 @@ def airflow_client(connection: str, endpoint_url: str | None) -> ClientFactory:
                 "aws_connection", connection, "install apache-airflow-providers-amazon to use it"
             ) from error
         try:
-            # The hook itself would fall back to the AWS chain when there is no such connection.
-            S3Hook.get_connection(connection)
             found = S3Hook(aws_conn_id=connection).conn_config
             endpoint = endpoint_url or found.get_service_endpoint_url("s3")
             hook = S3Hook(aws_conn_id=connection, config=_config(endpoint))
@@ -173,9 +175,7 @@ def airflow_client(connection: str, endpoint_url: str | None) -> ClientFactory:
                 return hook.get_conn()
             return hook.get_session().client("s3", endpoint_url=endpoint, config=_config(endpoint))
         except (AirflowException, ValueError) as error:
-            raise InvalidInput(
-                "aws_connection", connection, f"add or correct the Airflow connection ({error})"
-            ) from error
+            raise unusable_connection(connection, error) from None
 
     return make
 
