@@ -92,6 +92,14 @@ class Contended(Unavailable):
     """A command lost every race until its deadline."""
 
 
+class CollectionUnderWay(Unavailable):
+    """Another run of gc deletes now, or was killed while it did and its time is not over yet."""
+
+
+class CondemnedMeanwhile(Unavailable):
+    """gc condemned what a registration had just stored or adopted; a retry stores it again."""
+
+
 class SigningKeyRevoked(Unavailable):
     """The key that would sign is revoked; a retry succeeds once a new key has taken its place."""
 

@@ -74,6 +74,88 @@ class ModelRegistryPort(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class StoredAttachment:
+    """An attachment as the store lists it; size in bytes and time are None if the store does not tell."""
+
+    sha256: Digest
+    size: int | None = None
+    modified: dt.datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredModel:
+    """All that lies under a model id, whether the manifest is there or not.
+
+    Attributes:
+        modified: when the newest object got there, by the store's clock; None if the store keeps no times.
+    """
+
+    model_id: ModelId
+    modified: dt.datetime | None
+    attachments: tuple[StoredAttachment, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """Something unfinished that nobody will ever ask for by its name, such as an upload of a killed process.
+
+    Attributes:
+        kind: what it is, in a word or two.
+        name: what removes it, unique among the leftovers of one port.
+        size: bytes, None if unknown.
+    """
+
+    kind: str
+    name: str
+    size: int | None
+    modified: dt.datetime
+
+
+class LeftoversPort(Protocol):
+    """A place in which killed processes leave things behind that the ledger never knew of."""
+
+    def leftovers(self) -> Iterator[Leftover]:
+        """Those that are there now; ones that a living process is known to hold are left out."""
+
+    def remove_leftover(self, leftover: Leftover) -> None:
+        """Remove one; nothing if it is gone. Whoever still works with it fails with `Unavailable`."""
+
+
+class CollectablePort(ModelRegistryPort, LeftoversPort, Protocol):
+    """What garbage collection needs of a registry; every registry is one.
+
+    Deleting is for `Collector` alone, which writes into the ledger what it deletes.
+    """
+
+    def stored(self) -> Iterator[StoredModel]:
+        """Everything that is stored, in the order of ids, half-stored models included.
+
+        What was stored before the call is listed, except what the store cannot list: blobs of an OCI
+        registry without a tag, Git LFS objects without a commit.
+        """
+
+    def delete_model(self, model_id: ModelId) -> None:
+        """Delete all that lies under an id, the manifest among the first; nothing if there is none.
+
+        When it returns the model does not exist, and storing it again works, also after a delete that failed
+        halfway. Storing it at the same moment may fail, or adopt what vanishes then: it is the ledger that
+        keeps the two apart.
+
+        Raises:
+            InvalidInput: the store does not let us delete.
+        """
+
+    def delete_attachment(self, model_id: ModelId, sha256: Digest) -> None:
+        """Delete one attachment; nothing if there is none. Raises InvalidInput as `delete_model`."""
+
+    def ledger_mark(self) -> bytes | None:
+        """The object `ledger.json` beside the models, None if there is none; see `LedgerMark`."""
+
+    def set_ledger_mark(self, mark: bytes) -> None:
+        """Write that object durably, over an older one; of writers at the same time the last one wins."""
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """A row of the ledger: its place, its dedupe key, its canonical bytes and their RFC 6962 leaf hash."""
 

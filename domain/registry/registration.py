@@ -10,7 +10,16 @@ from typing import Literal
 
 from domain.registry.artifact import StagedArtifact
 from domain.registry.canonical import Digest, digest, encode
-from domain.registry.errors import GateFailed, IntegrityError, InvalidInput
+from domain.registry.collection.collector import Collector
+from domain.registry.collection.mark import mark_if_new
+from domain.registry.collection.state import condemned_since
+from domain.registry.errors import (
+    CondemnedMeanwhile,
+    DomainException,
+    GateFailed,
+    IntegrityError,
+    InvalidInput,
+)
 from domain.registry.events import (
     DomainEvent,
     KeyRole,
@@ -29,7 +38,7 @@ from domain.registry.ledger.receipt import Receipt
 from domain.registry.lineage import Lineage
 from domain.registry.manifest import Manifest, ModelId
 from domain.registry.metadata import ModelMetadata
-from domain.registry.ports import Clock, ModelRegistryPort, PublicKey
+from domain.registry.ports import Clock, CollectablePort, PublicKey
 from domain.registry.records import as_text
 from domain.registry.security import SecurityService
 from domain.registry.signing.key_ring import KeyRing
@@ -38,6 +47,9 @@ from domain.registry.signing.public_keys import fingerprint
 from domain.registry.staging import stage
 
 Outcome = Literal["registered", "recognised", "not_reproduced"]
+
+_STORINGS = 5
+"""How often a model is stored in one call when gc condemns it each time before it is registered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +85,8 @@ class Submission:
 
     Attributes:
         signers: the keys that sign for it; those that the ledger does not know are introduced with it.
+        stored_since: the number of the ledger's first event about a collection that came after storing began;
+            None if nothing was stored.
     """
 
     manifest: Manifest
@@ -82,6 +96,7 @@ class Submission:
     retrain_reason: str | None
     at: dt.datetime
     signers: tuple[tuple[KeyRole, PublicKey], ...] = ()
+    stored_since: int | None = None
     keys: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -118,11 +133,16 @@ def recognise(view: LedgerView, submission: Submission) -> Registered | None:
 
 
 def decide_registration(view: LedgerView, submission: Submission) -> Sequence[DomainEvent]:
-    """Pure: the events that register the submission, given what the ledger holds."""
+    """Pure: the events that register the submission, given what the ledger holds.
+
+    Raises:
+        CondemnedMeanwhile: gc condemned what was stored, so that it may be gone already.
+    """
     known = recognise(view, submission)
     if known is not None:
         same = known.event.artifact_digest == submission.artifact_digest
         return () if same else _not_reproduced(known.event, submission)
+    _require_still_stored(view, submission)
     lineage = submission.manifest.lineage
     differs = _registered(view, submission.keys[0]) is not None
     return (
@@ -169,19 +189,26 @@ class ModelRegistration:
 
     def __init__(
         self,
-        model_repository: ModelRegistryPort,
+        model_repository: CollectablePort,
         security_service: SecurityService,
         ledger: Ledger,
         *,
         staging: Path,
         clock: Clock,
+        collector: Collector | None = None,
     ) -> None:
-        """`staging` is a directory for private copies, best on the repository's own file system."""
+        """
+        Args:
+            staging: a directory for private copies, best on the repository's own file system.
+            collector: finishes what a killed gc left of a model that comes again.
+        """
         self._repository = model_repository
         self._security = security_service
         self._ledger = ledger
         self._staging = staging
         self._clock = clock
+        self._collector = collector or Collector(model_repository, ledger, clock=clock)
+        self._marked = False
 
     def register_model(
         self,
@@ -208,7 +235,8 @@ class ModelRegistration:
             GateFailed: the refusal and its reasons are in the ledger; nothing is stored.
             InvalidInput: the metadata, lineage or provenance is not usable.
             IntegrityError: something else is stored under the model's keys.
-            Unavailable: storage or ledger cannot be used now, the same call may succeed later.
+            Unavailable: storage or ledger cannot be used now, or gc condemned the model again and again; the
+                same call may succeed later.
         """
         if retrain_reason is not None:
             as_text("retrain_reason", retrain_reason)
@@ -229,9 +257,9 @@ class ModelRegistration:
             if recognise(self._ledger.view(), submission) is None:
                 self._require_gates(submission, evidence)
                 submission, signature = self._signed(submission, as_file=model_artifact.is_file())
-                self._store(submission.manifest, staged, (*kept, signature))
-        committed = self._ledger.commit(lambda view: decide_registration(view, submission))
-        return self._answer(submission, committed)
+                committed = self._store_and_commit(submission, staged, (*kept, signature))
+                return self._answer(submission, committed)
+        return self._answer(submission, self._commit(submission))
 
     def _require_gates(self, submission: Submission, evidence: Evidence | None) -> None:
         reasons = tuple(
@@ -255,6 +283,34 @@ class ModelRegistration:
         )
         return signed, attachment
 
+    def _store_and_commit(
+        self, submission: Submission, staged: StagedArtifact, attachments: Sequence[Attachment]
+    ) -> tuple[Recorded, ...]:
+        """Store and register, from storing on again whenever gc condemned the model in between.
+
+        Whoever comes first in the ledger decides: a registered model is not condemned, a condemned one not
+        registered. What goes wrong while the model vanishes under our hands has the same remedy.
+        """
+        if not self._marked:
+            mark_if_new(self._repository, self._ledger)
+            self._marked = True
+        model_id = submission.manifest.model_id
+        for _ in range(_STORINGS):
+            settled = self._collector.settled(model_id, submission.provenance)
+            try:
+                self._store(submission.manifest, staged, attachments)
+                return self._commit(replace(submission, stored_since=settled))
+            except DomainException:
+                if condemned_since(self._ledger.view(), settled, model_id) is None:
+                    raise
+        raise CondemnedMeanwhile(
+            f"gc condemned model {model_id} {_STORINGS} times before it was registered: run it again, "
+            "and gc with a longer --grace"
+        )
+
+    def _commit(self, submission: Submission) -> tuple[Recorded, ...]:
+        return self._ledger.commit(lambda view: decide_registration(view, submission))
+
     def _store(self, manifest: Manifest, staged: StagedArtifact, attachments: Sequence[Attachment]) -> None:
         self._repository.store_model(manifest.model_id, staged, manifest.to_bytes())
         for attachment in attachments:
@@ -268,6 +324,17 @@ class ModelRegistration:
         fresh = any(done.appended and done.index == known.index for done in committed)
         outcome: Outcome = ("registered" if fresh else "recognised") if same else "not_reproduced"
         return RegisteredModel(outcome, known.event, known.index, self._ledger.receipt(known.index))
+
+
+def _require_still_stored(view: LedgerView, submission: Submission) -> None:
+    if submission.stored_since is None:
+        return
+    model_id = submission.manifest.model_id
+    condemned = condemned_since(view, submission.stored_since, model_id)
+    if condemned is not None:
+        raise CondemnedMeanwhile(
+            f"gc condemned model {model_id} in event {condemned.key} while it was registered: run it again"
+        )
 
 
 def _introductions(view: LedgerView, submission: Submission) -> Sequence[DomainEvent]:

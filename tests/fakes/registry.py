@@ -1,24 +1,33 @@
-"""A `ModelRegistryPort` in memory, for tests of what uses one."""
+"""A registry in memory, for tests of what uses one."""
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 
 from domain.registry.artifact import StagedArtifact, as_artifact_path
 from domain.registry.canonical import Digest, as_digest, digest
 from domain.registry.errors import IntegrityError, InvalidInput, NotFound
 from domain.registry.manifest import ModelId, as_model_id
-from domain.registry.ports import StoredFile
+from domain.registry.ports import Leftover, StoredAttachment, StoredFile, StoredModel
 from veritasvault.adapters.retrieval import require_same, retrieve, verified_manifest
 
 
 class FakeModelRegistry:
-    """Objects by key, `models/{model_id}/…`."""
+    """Objects by key, `models/{model_id}/…`, and when they got there.
+
+    Attributes:
+        now: the store's clock; None for a store that keeps no times.
+    """
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
+        self.times: dict[str, dt.datetime | None] = {}
+        self.now: dt.datetime | None = dt.datetime(2022, 12, 29, 12, tzinfo=dt.UTC)
+        self.uploads: dict[str, Leftover] = {}
 
     def store_model(self, model_id: ModelId, artifact: StagedArtifact, manifest: bytes) -> None:
         home = self._home(model_id)
@@ -62,6 +71,45 @@ class FakeModelRegistry:
     def read_file(self, model_id: ModelId, path: str) -> Iterator[bytes]:
         yield self._get(f"{self._home(model_id)}/artifact/{as_artifact_path('path', path)}")
 
+    def stored(self) -> Iterator[StoredModel]:
+        keys = sorted(key for key in self.objects if key.startswith("models/"))
+        for model_id, group in groupby(keys, key=lambda key: key.split("/")[1]):
+            found = list(group)
+            times = [time for time in map(self.times.get, found) if time is not None]
+            attachments = [key for key in found if key.split("/")[2] == "attachments"]
+            yield StoredModel(
+                as_model_id("model_id", model_id),
+                max(times, default=None),
+                tuple(
+                    StoredAttachment(Digest(key.split("/")[3]), len(self.objects[key]), self.times.get(key))
+                    for key in attachments
+                ),
+            )
+
+    def delete_model(self, model_id: ModelId) -> None:
+        home = f"{self._home(model_id)}/"
+        for key in [key for key in list(self.objects) if key.startswith(home)]:
+            self._remove(key)
+
+    def delete_attachment(self, model_id: ModelId, sha256: Digest) -> None:
+        self._remove(f"{self._home(model_id)}/attachments/{as_digest('attachment', sha256)}")
+
+    def leftovers(self) -> Iterator[Leftover]:
+        yield from list(self.uploads.values())
+
+    def remove_leftover(self, leftover: Leftover) -> None:
+        self.uploads.pop(leftover.name, None)
+
+    def ledger_mark(self) -> bytes | None:
+        return self.objects.get("ledger.json")
+
+    def set_ledger_mark(self, mark: bytes) -> None:
+        self.objects["ledger.json"] = mark
+
+    def _remove(self, key: str) -> None:
+        self.objects.pop(key, None)
+        self.times.pop(key, None)
+
     def _home(self, model_id: ModelId) -> str:
         return f"models/{as_model_id('model_id', model_id)}"
 
@@ -71,6 +119,8 @@ class FakeModelRegistry:
         return self.objects[key]
 
     def _put(self, key: str, content: bytes) -> None:
+        if key not in self.objects:
+            self.times[key] = self.now
         there = self.objects.setdefault(key, content)
         expected, found = (hashlib.sha256(data).hexdigest() for data in (content, there))
         require_same(key, len(content), expected, len(there), found)

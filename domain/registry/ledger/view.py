@@ -9,6 +9,7 @@ from itertools import count
 
 from domain.registry.errors import IntegrityError
 from domain.registry.events import DomainEvent, ModelRegisteredEvent, event_from_bytes
+from domain.registry.events.collection import collection_key
 from domain.registry.events.keys import key_event_key
 from domain.registry.events.lifecycle import lifecycle_key
 from domain.registry.ledger.merkle import leaf_hash
@@ -16,6 +17,7 @@ from domain.registry.manifest import ModelId
 from domain.registry.ports import Entry, LedgerPort, VersionRow
 
 _PAGE = 64
+_MOST_NUMBERED = (1 << 40) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +57,32 @@ class LedgerView:
         """The events about signing keys, in their order. Raises IntegrityError."""
         return self._numbered(key_event_key)
 
-    def _numbered(self, key_of: Callable[[int], str]) -> Iterator[Recorded]:
-        """The events whose dedupe keys are numbered from 0 without gaps, a page at a time."""
-        for start in count(step=_PAGE):
+    def collection_events(self, start: int = 0) -> Iterator[Recorded]:
+        """The events about collections of garbage from this number on, in order. Raises IntegrityError."""
+        return self._numbered(collection_key, start)
+
+    def collections(self) -> int:
+        """How many events about collections there are, found by their keys alone."""
+        return self._how_many(collection_key)
+
+    def _how_many(self, key_of: Callable[[int], str]) -> int:
+        """How many events there are with keys that are numbered from 0 without gaps, in O(log n) look-ups."""
+        fewest, most = 0, _MOST_NUMBERED
+        guesses = [1 << power for power in range(_MOST_NUMBERED.bit_length())]
+        while fewest < most:
+            keys = {number: key_of(number - 1) for number in guesses}
+            found = self.port.find_each(list(keys.values()))
+            for number, key in keys.items():
+                if key in found and found[key].index < self.size:
+                    fewest = max(fewest, number)
+                else:
+                    most = min(most, number - 1)
+            guesses = list(range(fewest + 1, most + 1, max(1, (most - fewest) // _PAGE)))
+        return fewest
+
+    def _numbered(self, key_of: Callable[[int], str], first: int = 0) -> Iterator[Recorded]:
+        """The events whose dedupe keys are numbered without gaps, from `first` on, a page at a time."""
+        for start in count(first, _PAGE):
             keys = [key_of(sequence) for sequence in range(start, start + _PAGE)]
             found = self.port.find_each(keys)
             for key in keys:

@@ -48,17 +48,31 @@ def verify_witnessed(port: LedgerPort, signer: SignerPort, witnesses: Iterable[W
     Raises:
         Unavailable: ledger or witness cannot be read now.
     """
+    seen = [
+        (f"witnessed checkpoint of size {stored.size} at {each}", stored)
+        for each in witnesses
+        for stored in each.all()
+    ]
+    return verify_seen(port, signer, seen)
+
+
+def verify_seen(
+    port: LedgerPort, signer: SignerPort, seen: Iterable[tuple[str, StoredCheckpoint]]
+) -> WitnessReport:
+    """Compare the ledger with checkpoints that were seen somewhere, each with what problems call it.
+
+    Raises:
+        Unavailable: the ledger cannot be read now.
+    """
     problems: list[Problem] = []
     heads: dict[Checkpoint, str] = {}
     count = 0
-    for each in witnesses:
-        for stored in each.all():
-            count += 1
-            what = f"witnessed checkpoint of size {stored.size} at {each}"
-            try:
-                heads.setdefault(_opened(stored, port, signer), what)
-            except NotVerified as error:
-                problems.append(Problem(what, str(error)))
+    for what, stored in seen:
+        count += 1
+        try:
+            heads.setdefault(_opened(stored, port, signer), what)
+        except NotVerified as error:
+            problems.append(Problem(what, str(error)))
     problems.extend(_differences(port, heads))
     return WitnessReport(count, tuple(problems))
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import errno
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,20 +16,23 @@ from domain.registry.artifact import StagedArtifact, as_artifact_path
 from domain.registry.canonical import Digest, as_digest, digest
 from domain.registry.errors import IntegrityError, InvalidInput, NotFound, Unavailable
 from domain.registry.manifest import ModelId, as_model_id
-from domain.registry.ports import StoredFile
+from domain.registry.ports import Leftover, StoredAttachment, StoredFile, StoredModel
 from domain.registry.staging import flush_directory, make_directories, private_directory, unavailable
 from veritasvault.adapters.retrieval import require_same, retrieve, verified_manifest
+from veritasvault.adapters.staging_leftovers import StagingLeftovers
 
 _CHUNK = 1 << 20
 _MISSING = (errno.ENOENT, errno.ENOTDIR)
+_ATTACHMENT = re.compile(r"attachments/[0-9a-f]{64}")
 
 
 class FilesystemModelRegistry:
-    """`models/{model_id}/…` below a directory of a local disk; the default `ModelRegistryPort`.
+    """`models/{model_id}/…` below a directory of a local disk; the default `CollectablePort`.
 
     An object is written beside its place, flushed, and then linked under its name, which fails if the name
     is taken: of many writers one wins, and a reader never sees half a file. The directories that changed
-    are flushed before the manifest is linked, so a manifest on disk means that its files are.
+    are flushed before the manifest is linked, so a manifest on disk means that its files are. A model is
+    deleted by one rename out of `models`, so nobody sees half of it either.
     """
 
     def __init__(self, root: Path) -> None:
@@ -68,18 +73,9 @@ class FilesystemModelRegistry:
             return _stat(place) is not None
 
     def list(self) -> Iterator[ModelId]:
-        with self._translated(f"listing {self.root}"):
-            try:
-                names = sorted(path.name for path in (self.root / "models").iterdir())
-            except FileNotFoundError:
-                return
-            for name in names:
-                try:
-                    model_id = as_model_id("model_id", name)
-                except InvalidInput:
-                    continue
-                if self.exists(model_id):
-                    yield model_id
+        for model_id in self._directories():
+            if self.exists(model_id):
+                yield model_id
 
     def read_manifest(self, model_id: ModelId) -> bytes:
         return b"".join(self._read(self._home(model_id) / "metadata.json"))
@@ -94,6 +90,78 @@ class FilesystemModelRegistry:
 
     def read_file(self, model_id: ModelId, path: str) -> Iterator[bytes]:
         return self._read(self._home(model_id) / "artifact" / as_artifact_path("path", path))
+
+    def stored(self) -> Iterator[StoredModel]:
+        for model_id in self._directories():
+            home = self._home(model_id)
+            with self._translated(f"listing {self._name(home)}"):
+                found = {file.path: (file.size, time) for file, time in _walk_with_times(home)}
+                # An empty directory is all that a process left that was killed before its first file.
+                stat_of_home = _stat(home)
+            if stat_of_home is None:
+                continue
+            times = [time for _, time in found.values()] or [_time(stat_of_home)]
+            attachments = tuple(
+                StoredAttachment(Digest(path.removeprefix("attachments/")), *found[path])
+                for path in sorted(found)
+                if _ATTACHMENT.fullmatch(path)
+            )
+            yield StoredModel(model_id, max(times), attachments)
+
+    def delete_model(self, model_id: ModelId) -> None:
+        home = self._home(model_id)
+        with self._translated(f"deleting model {model_id} in {self.root}"):
+            self._take_away(home)
+
+    def delete_attachment(self, model_id: ModelId, sha256: Digest) -> None:
+        place = self._home(model_id) / "attachments" / as_digest("attachment", sha256)
+        with self._translated(f"deleting {self._name(place)}"):
+            self._take_away(place)
+
+    def leftovers(self) -> Iterator[Leftover]:
+        return StagingLeftovers(self.staging).leftovers()
+
+    def remove_leftover(self, leftover: Leftover) -> None:
+        StagingLeftovers(self.staging).remove_leftover(leftover)
+
+    def ledger_mark(self) -> bytes | None:
+        try:
+            return b"".join(self._read(self.root / "ledger.json"))
+        except NotFound:
+            return None
+
+    def set_ledger_mark(self, mark: bytes) -> None:
+        with (
+            self._translated(f"writing ledger.json in {self.root}"),
+            private_directory(self.staging) as temporary,
+        ):
+            _write(temporary / "file", iter((mark,)))
+            (temporary / "file").replace(self.root / "ledger.json")
+            flush_directory(self.root)
+
+    def _directories(self) -> Iterator[ModelId]:
+        """The ids that have a directory, in order."""
+        with self._translated(f"listing {self.root}"):
+            try:
+                names = sorted(path.name for path in (self.root / "models").iterdir())
+            except FileNotFoundError:
+                return
+        for name in names:
+            try:
+                yield as_model_id("model_id", name)
+            except InvalidInput:
+                continue
+
+    def _take_away(self, place: Path) -> None:
+        """Rename something into private staging, which removes it at exit, or sweeps it after a crash."""
+        if _stat(place) is None:
+            return
+        with private_directory(self.staging) as temporary:
+            try:
+                place.rename(temporary / "deleted")
+            except FileNotFoundError:
+                return
+            flush_directory(place.parent)
 
     def _home(self, model_id: ModelId) -> Path:
         return self.root / "models" / as_model_id("model_id", model_id)
@@ -164,7 +232,11 @@ class FilesystemModelRegistry:
         try:
             make_directories(directory)
         except (FileExistsError, NotADirectoryError) as error:
-            broken = next(path for path in (*reversed(directory.parents), directory) if not path.is_dir())
+            ways = (*reversed(directory.parents), directory)
+            broken = next((path for path in ways if not path.is_dir()), None)
+            if broken is None or _stat(broken) is None:
+                message = f"{self._name(directory)} was deleted while it was made: run it again"
+                raise Unavailable(message) from error
             raise self._not_a_directory(broken) from error
 
     def _flush_directories(self, places: Iterator[Path]) -> None:
@@ -220,6 +292,10 @@ def _write(place: Path, chunks: Iterator[bytes]) -> None:
 
 def _walk(root: Path, prefix: str) -> Iterator[StoredFile]:
     """Everything below that is not a directory, symlinks and special files included."""
+    return (file for file, _ in _walk_with_times(root, prefix))
+
+
+def _walk_with_times(root: Path, prefix: str = "") -> Iterator[tuple[StoredFile, dt.datetime]]:
     try:
         entries = list(os.scandir(root / prefix))
     except FileNotFoundError:
@@ -227,6 +303,14 @@ def _walk(root: Path, prefix: str) -> Iterator[StoredFile]:
     for entry in entries:
         path = f"{prefix}/{entry.name}" if prefix else entry.name
         if entry.is_dir(follow_symlinks=False):
-            yield from _walk(root, path)
-        else:
-            yield StoredFile(path, entry.stat(follow_symlinks=False).st_size)
+            yield from _walk_with_times(root, path)
+            continue
+        try:
+            found = entry.stat(follow_symlinks=False)
+        except FileNotFoundError:
+            continue  # deleted since it was listed
+        yield StoredFile(path, found.st_size), _time(found)
+
+
+def _time(found: os.stat_result) -> dt.datetime:
+    return dt.datetime.fromtimestamp(found.st_mtime, dt.UTC)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import random
 import shutil
 import time
@@ -95,11 +96,27 @@ class GitBranch:
             answer = answer[size:]
         return contents
 
-    def change(self, message: str, missing: Callable[[str | None], Mapping[str, bytes]]) -> None:
-        """Add files in one commit on top of the newest, again on a newer one whenever somebody was faster.
+    def times(self, commit: str, path: str) -> dict[str, dt.datetime]:
+        """When each file that ever was at or below a path was changed last, by its path."""
+        # Without quoting, which would be undone nowhere: what is asked for has plain names.
+        asked = ("-c", "core.quotePath=false", "log", "-z", "--format=%x01%ct", "--name-only", "--no-renames")
+        found: dict[str, dt.datetime] = {}
+        when = dt.datetime.fromtimestamp(0, dt.UTC)
+        for part in self._ask("listing", *asked, commit, "--", path).split(b"\0"):
+            for line in part.decode(errors="replace").split("\n"):
+                if line.startswith("\1"):
+                    when = dt.datetime.fromtimestamp(int(line[1:]), dt.UTC)
+                elif line:
+                    # The log begins with the newest commit.
+                    found.setdefault(line, when)
+        return found
+
+    def change(self, message: str, wanted: Callable[[str | None], Mapping[str, bytes | None]]) -> None:
+        """Change files in one commit on top of the newest, again on a newer one whenever somebody was faster.
 
         Args:
-            missing: what to add to a commit, by path; nothing ends it. It is asked for each try.
+            wanted: what files become in a commit, by path, None to delete one; nothing ends it. It is asked
+                for each try.
 
         Raises:
             Contended: others were faster until the deadline.
@@ -109,7 +126,7 @@ class GitBranch:
         while True:
             with self._turn():
                 newest = self._fetch()
-                files = missing(newest)
+                files = wanted(newest)
                 if not files or self._push(self._commit(newest, message, files), message):
                     return
             if time.monotonic() > give_up:
@@ -140,8 +157,8 @@ class GitBranch:
             raise
         return (self._clone / "FETCH_HEAD").read_text().split()[0]
 
-    def _commit(self, parent: str | None, message: str, files: Mapping[str, bytes]) -> str:
-        """Write a commit with more files into the clone; its id. The format is git-fast-import(1)'s."""
+    def _commit(self, parent: str | None, message: str, files: Mapping[str, bytes | None]) -> str:
+        """Write a commit with other files into the clone; its id. The format is git-fast-import(1)'s."""
         told = message.encode()
         lines = [
             f"reset {_NEXT}\ncommit {_NEXT}\nmark :1\n".encode(),
@@ -149,7 +166,10 @@ class GitBranch:
             f"from {parent}\n".encode() if parent else b"",
         ]
         for path, content in sorted(files.items()):
-            lines.append(f"M 100644 inline {path}\ndata {len(content)}\n".encode() + content + b"\n")
+            if content is None:
+                lines.append(f"D {path}\n".encode())
+            else:
+                lines.append(f"M 100644 inline {path}\ndata {len(content)}\n".encode() + content + b"\n")
         lines.append(b"get-mark :1\ndone\n")
         return (
             self._ask("writing", "fast-import", "--quiet", "--force", "--done", given=b"".join(lines))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import TypeVar
 
@@ -11,22 +13,28 @@ from domain.registry.artifact import StagedArtifact, as_artifact_path
 from domain.registry.canonical import Digest, as_digest, digest
 from domain.registry.errors import IntegrityError, InvalidInput, NotFound, Unavailable
 from domain.registry.manifest import ModelId, as_model_id
-from domain.registry.ports import StoredFile
+from domain.registry.ports import Leftover, StoredAttachment, StoredFile, StoredModel
 from veritasvault.adapters.git_branch import GitBranch
 from veritasvault.adapters.git_lfs_objects import LfsObjects, LfsTransfer, Pointer
 from veritasvault.adapters.retrieval import require_same, retrieve, verified_manifest
+from veritasvault.adapters.staging_leftovers import StagingLeftovers
 
 T = TypeVar("T")
 _ATTRIBUTES = ".gitattributes"
+_MARK = "ledger.json"
+_ATTACHMENT = re.compile(r"attachments/([0-9a-f]{64})")
 _IN_LFS = b"models/*/artifact/** filter=lfs diff=lfs merge=lfs -text\n"
 
 
 class GitLfsModelRegistry:
-    """`models/{model_id}/…` on a branch of a git repository, a `ModelRegistryPort`.
+    """`models/{model_id}/…` on a branch of a git repository, a `CollectablePort`.
 
     A model appears by one commit, after all its files are with the LFS server and were read back; a push
     is accepted only on top of the newest commit, so of writers that race each sees what the others wrote.
     What a crashed try left are LFS objects that no commit names.
+
+    What is deleted here is deleted from the tip of the branch. Its history keeps pointers and manifests, and
+    the LFS server keeps the objects until its owner prunes them.
     """
 
     def __init__(self, url: str, cache: Path, *, branch: str = "main") -> None:
@@ -38,6 +46,7 @@ class GitLfsModelRegistry:
         """
         self._branch = GitBranch(url, branch, cache)
         self._objects = LfsObjects(url, cache / "transfers")
+        self._leftovers = StagingLeftovers(cache / "transfers")
         self._url = url
         self._seen: str | None = None
 
@@ -115,6 +124,59 @@ class GitLfsModelRegistry:
         else:
             with self._objects.transfer() as transfer:
                 yield from transfer.fetch(pointer, name)
+
+    def stored(self) -> Iterator[StoredModel]:
+        newest = self._newest()
+        if newest is None:
+            return
+        times = self._branch.times(newest, "models/")
+        for name, files in groupby(
+            self._branch.files(newest, "models/"), lambda file: file.path.split("/")[1]
+        ):
+            try:
+                model_id = as_model_id("model_id", name)
+            except InvalidInput:
+                continue
+            found = list(files)
+            known = [times[file.path] for file in found if file.path in times]
+            attachments = tuple(
+                StoredAttachment(Digest(match.group(1)), file.size, times.get(file.path))
+                for file in found
+                if (match := _ATTACHMENT.fullmatch(file.path.removeprefix(f"models/{name}/")))
+            )
+            yield StoredModel(model_id, max(known, default=None), attachments)
+
+    def delete_model(self, model_id: ModelId) -> None:
+        self._delete(f"deleting model {model_id}", f"models/{as_model_id('model_id', model_id)}/")
+
+    def delete_attachment(self, model_id: ModelId, sha256: Digest) -> None:
+        home = f"models/{as_model_id('model_id', model_id)}"
+        place = f"{home}/attachments/{as_digest('attachment', sha256)}"
+        self._delete(f"deleting an attachment of model {model_id}", place)
+
+    def leftovers(self) -> Iterator[Leftover]:
+        return self._leftovers.leftovers()
+
+    def remove_leftover(self, leftover: Leftover) -> None:
+        self._leftovers.remove_leftover(leftover)
+
+    def ledger_mark(self) -> bytes | None:
+        newest = self._newest()
+        return None if newest is None else self._branch.read(newest, _MARK)
+
+    def set_ledger_mark(self, mark: bytes) -> None:
+        def missing(newest: str | None) -> dict[str, bytes]:
+            there = None if newest is None else self._branch.read(newest, _MARK)
+            return {} if there == mark else {_MARK: mark}
+
+        self._branch.change("marking the registry", missing)
+
+    def _delete(self, message: str, path: str) -> None:
+        def there(newest: str | None) -> dict[str, None]:
+            return {} if newest is None else {file.path: None for file in self._branch.files(newest, path)}
+
+        self._branch.change(message, there)
+        self._seen = None
 
     def _newest(self) -> str | None:
         self._seen = self._branch.newest()

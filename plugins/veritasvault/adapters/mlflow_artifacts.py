@@ -59,6 +59,11 @@ class RunArtifacts:
             path.write_bytes(content)
             self.put_file(name, path)
 
+    def remove(self, name: str) -> None:
+        """Delete a file, or all below a folder; nothing if it is not there."""
+        if name in self.sizes(posixpath.dirname(name)) or self.sizes(name):
+            self._repository.delete_artifacts(name)
+
     def sizes(self, folder: str) -> dict[str, int]:
         """Names below a folder, with it, and sizes in bytes; empty if there is no such folder."""
         found: dict[str, int] = {}

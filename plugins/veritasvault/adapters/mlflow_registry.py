@@ -13,16 +13,18 @@ no unique tags, so nothing stops two writers from making a run each. Three thing
   adopts what it holds.
 - *Everybody looks in the same order.* Finished runs come first, then the earliest by start and id. Writers
   that raced before they saw each other may finish two runs; both were verified, the first is the model, and
-  attachments are looked for in all of them. No run is ever deleted here: somebody may just be writing to it.
+  attachments are looked for in all of them. No run that lost a race is deleted: somebody may just be writing
+  to it. Only gc deletes runs, of models that the ledger condemned.
 
-See docs/adr/0011.
+A deleted run is out of sight, and stays in MLflow's database until `mlflow gc` there. See docs/adr/0011.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +32,7 @@ from domain.registry.artifact import Artifact, ArtifactFile, StagedArtifact, as_
 from domain.registry.canonical import Digest, as_digest, digest
 from domain.registry.errors import IntegrityError, InvalidInput, NotFound
 from domain.registry.manifest import ModelId, as_model_id
-from domain.registry.ports import StoredFile
+from domain.registry.ports import Leftover, StoredAttachment, StoredFile, StoredModel
 from veritasvault.adapters.mlflow_artifacts import RunArtifacts, artifact_files, stored_name
 from veritasvault.adapters.mlflow_client import MlflowServer
 from veritasvault.adapters.mlflow_flavor import REQUIREMENTS, flavor_files, pins_of
@@ -48,10 +50,12 @@ FINISHED = "FINISHED"
 
 _ARTIFACT, _MANIFEST, _ATTACHMENTS = "artifact", "metadata.json", "attachments"
 _PAGE = 1000
+_MARK, _MARK_TAG = "ledger.json", "veritas.ledger"
+_IS_MARK = f"tags.`{_MARK_TAG}` = 'mark'"
 
 
 class MlflowModelRegistry:
-    """Models as runs of one experiment, a `ModelRegistryPort`."""
+    """Models as runs of one experiment, a `CollectablePort`."""
 
     def __init__(self, tracking_uri: str, experiment: str = EXPERIMENT) -> None:
         """Remember where; nothing is opened or imported yet, and reading makes nothing.
@@ -121,6 +125,67 @@ class MlflowModelRegistry:
 
     def read_file(self, model_id: ModelId, path: str) -> Iterator[bytes]:
         return self._read(model_id, f"{_ARTIFACT}/{stored_name(as_artifact_path('path', path))}")
+
+    def stored(self) -> Iterator[StoredModel]:
+        models: dict[ModelId, list[Run]] = {}
+        with self._reading() as client:
+            for run in [] if client is None else self._search(client, "", finished=False):
+                model_id = _model_id(run)
+                if model_id is not None:
+                    models.setdefault(model_id, []).append(run)
+        for model_id in sorted(models):
+            with self._reading():
+                yield self._described(model_id, models[model_id])
+
+    def delete_model(self, model_id: ModelId) -> None:
+        with self._reading() as client:
+            if client is None:
+                return
+            for run in self._runs(client, model_id):
+                # The run last: as long as it is there, another try finds what is left of it.
+                artifacts = self._artifacts(run)
+                for name in (_MANIFEST, _ARTIFACT, _ATTACHMENTS):
+                    artifacts.remove(name)
+                client.delete_run(run.info.run_id)
+
+    def delete_attachment(self, model_id: ModelId, sha256: Digest) -> None:
+        name = f"{_ATTACHMENTS}/{as_digest('attachment', sha256)}"
+        with self._reading() as client:
+            for run in [] if client is None else self._runs(client, model_id):
+                self._artifacts(run).remove(name)
+
+    def leftovers(self) -> Iterator[Leftover]:
+        return iter(())
+
+    def remove_leftover(self, leftover: Leftover) -> None:
+        """Nothing: there are none, MLflow shows no upload before it is whole."""
+
+    def ledger_mark(self) -> bytes | None:
+        with self._reading() as client:
+            for run in [] if client is None else self._search(client, _IS_MARK, finished=False):
+                with suppress(NotFound):
+                    return b"".join(self._artifacts(run).read(_MARK))
+        return None
+
+    def set_ledger_mark(self, mark: bytes) -> None:
+        with self._writing() as client:
+            runs = list(self._search(client, _IS_MARK, finished=False))
+            if not runs:
+                tags = {_MARK_TAG: "mark"}
+                runs = [client.create_run(self.make_experiment(client), tags=tags, run_name="ledger mark")]
+            for run in runs:
+                self._artifacts(run).put_bytes(_MARK, mark)
+
+    def _described(self, model_id: ModelId, runs: Sequence[Run]) -> StoredModel:
+        """What lies in a model's runs; of attachments MLflow tells no times."""
+        attachments: dict[str, StoredAttachment] = {}
+        for run in runs:
+            for name, size in self._artifacts(run).sizes(_ATTACHMENTS).items():
+                sha256 = Digest(name.removeprefix(f"{_ATTACHMENTS}/"))
+                attachments[sha256] = StoredAttachment(sha256, size)
+        newest = max(run.info.end_time or run.info.start_time for run in runs)
+        modified = dt.datetime.fromtimestamp(newest / 1000, dt.UTC)
+        return StoredModel(model_id, modified, tuple(attachments[name] for name in sorted(attachments)))
 
     def sources(self, model_id: ModelId) -> dict[str, str]:
         """The directories that MLflow loads the model from, by run id, the model's own run first.

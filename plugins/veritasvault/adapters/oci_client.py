@@ -126,6 +126,29 @@ class OciRepository:
             time.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311 - spreads writers, hides nothing
         raise refusal
 
+    def delete_manifest(self, tag: str) -> None:
+        """Delete the image manifest behind a tag with all tags that name it; nothing if there is none.
+
+        Its blobs stay until the registry collects them.
+
+        Raises:
+            InvalidInput: the registry does not let anybody delete.
+        """
+        data = self.read_manifest(tag)
+        if data is None:
+            return
+        doing = f"deleting the image manifest {tag}"
+        with self._answer(doing, "DELETE", self._path(f"manifests/sha256:{digest(data)}")) as answer:
+            if answer.status_code == 405:
+                raise InvalidInput(
+                    "registry",
+                    self.host,
+                    "it deletes nothing, set REGISTRY_STORAGE_DELETE_ENABLED=true there",
+                )
+            # 404: another run of gc was faster.
+            if answer.status_code not in (200, 202, 204, 404):
+                raise self._refusal(answer, doing)
+
     def push_blob(self, content: IO[bytes], sha256: Digest, name: str) -> None:
         """Send a blob in chunks; `name` says in errors what it is.
 

@@ -24,6 +24,7 @@ ARTIFACT = "artifact/"
 _MODEL = "application/vnd.cncf.model.manifest.v1+json"
 _CONFIG = "application/vnd.cncf.model.config.v1+json"
 _ATTACHMENT = "application/vnd.veritasvault.attachment.v1"
+_LEDGER_MARK = "application/vnd.veritasvault.ledger-mark.v1"
 _EMPTY = "application/vnd.oci.empty.v1+json"
 _KINDS = {
     ".json": "weight.config",
@@ -86,6 +87,12 @@ def attachment_package(model_id: ModelId, content: bytes) -> Package:
     return Package(_image(_ATTACHMENT, _EMPTY, b"{}", [layer], model_id), b"{}")
 
 
+def mark_package(mark: bytes) -> Package:
+    """The package that keeps the registry's mark."""
+    layer = _layer(None, Layer(digest(mark), len(mark)), "ledger.json")
+    return Package(_image(_LEDGER_MARK, _EMPTY, b"{}", [layer], None), b"{}")
+
+
 def layers_of(data: bytes, name: str) -> Mapping[str, Layer]:
     """The layers of an image manifest by path; `name` says in errors whose it is.
 
@@ -127,13 +134,16 @@ def _layer(kind: str | None, layer: Layer, path: str) -> dict[str, Any]:
     }
 
 
-def _image(kind: str, config_kind: str, config: bytes, layers: list[dict[str, Any]], model_id: str) -> bytes:
+def _image(
+    kind: str, config_kind: str, config: bytes, layers: list[dict[str, Any]], model_id: str | None
+) -> bytes:
     image: dict[str, Json] = {
         "schemaVersion": 2,
         "mediaType": IMAGE_MANIFEST,
         "artifactType": kind,
         "config": {"mediaType": config_kind, "digest": f"sha256:{digest(config)}", "size": len(config)},
         "layers": layers,
-        "annotations": {_MODEL_ID: model_id},
     }
+    if model_id is not None:
+        image["annotations"] = {_MODEL_ID: model_id}
     return encode(image)

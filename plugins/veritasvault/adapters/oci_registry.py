@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
@@ -12,7 +13,7 @@ from domain.registry.artifact import StagedArtifact, as_artifact_path
 from domain.registry.canonical import Digest, as_digest, digest
 from domain.registry.errors import IntegrityError, InvalidInput, NotFound, Unavailable
 from domain.registry.manifest import ModelId, as_model_id
-from domain.registry.ports import StoredFile
+from domain.registry.ports import Leftover, StoredAttachment, StoredFile, StoredModel
 from domain.registry.staging import unavailable
 from veritasvault.adapters.oci_client import MIB, OciRepository
 from veritasvault.adapters.oci_manifest import (
@@ -22,18 +23,26 @@ from veritasvault.adapters.oci_manifest import (
     Package,
     attachment_package,
     layers_of,
+    mark_package,
     model_package,
 )
 from veritasvault.adapters.retrieval import require_same, retrieve, verified_manifest
 
+_MARK_TAG = "ledger"
+_TAG = re.compile(r"([0-9a-f]{64})([0-9a-f]{64})?")
+
 
 class OciModelRegistry:
-    """Models as packages of one repository, a `ModelRegistryPort`.
+    """Models as packages of one repository, a `CollectablePort`.
 
     A model is the tag of its id, written last; its files are blobs, which the registry keeps under their
     own SHA-256. Tags can be moved and no registry writes one on condition, but all that honest writers
     can write under an id is the same bytes, and a tag that somebody moved is found by whoever reads, for
     the id is the digest of the manifest, which lists the files' digests.
+
+    What is deleted here is tags and image manifests. Blobs that none names any more, also those that a
+    killed writer left, are for the registry's own garbage collection, and so are unfinished uploads: the
+    distribution API lists neither, and it has no times.
     """
 
     def __init__(
@@ -111,6 +120,52 @@ class OciModelRegistry:
 
     def read_file(self, model_id: ModelId, path: str) -> Iterator[bytes]:
         return self._read(model_id, ARTIFACT + as_artifact_path("path", path))
+
+    def stored(self) -> Iterator[StoredModel]:
+        models: dict[str, list[StoredAttachment]] = {}
+        for tag in self._repository.tags():
+            match = _TAG.fullmatch(tag)
+            if match is not None:
+                attachments = models.setdefault(match.group(1), [])
+                if match.group(2):
+                    attachments.append(StoredAttachment(Digest(match.group(2))))
+        for model_id in sorted(models):
+            listed = sorted(models[model_id], key=lambda attachment: attachment.sha256)
+            yield StoredModel(ModelId(Digest(model_id)), None, tuple(listed))
+
+    def delete_model(self, model_id: ModelId) -> None:
+        own = [tag for tag in self._repository.tags() if tag.startswith(as_model_id("model_id", model_id))]
+        # The model's own tag is the shortest: without it nothing else is looked for.
+        self._delete(sorted(own, key=len))
+
+    def delete_attachment(self, model_id: ModelId, sha256: Digest) -> None:
+        self._delete([_attachment_tag(model_id, sha256)])
+
+    def leftovers(self) -> Iterator[Leftover]:
+        return iter(())
+
+    def remove_leftover(self, leftover: Leftover) -> None:
+        """Nothing: there are none."""
+
+    def ledger_mark(self) -> bytes | None:
+        data = self._repository.read_manifest(_MARK_TAG)
+        if data is None:
+            return None
+        (layer,) = layers_of(data, "the mark").values()
+        mark = b"".join(self._blob("ledger.json", layer.sha256))
+        require_same("ledger.json", layer.size, layer.sha256, len(mark), digest(mark))
+        return mark
+
+    def set_ledger_mark(self, mark: bytes) -> None:
+        self._repository.require()
+        package = mark_package(mark)
+        self._settle_bytes("ledger.json", mark)
+        self._settle_bytes(f"the configuration of {_MARK_TAG}", package.config)
+        self._repository.put_manifest(_MARK_TAG, package.manifest)
+
+    def _delete(self, tags: Iterable[str]) -> None:
+        for tag in tags:
+            self._repository.delete_manifest(tag)
 
     def _layers(self, model_id: ModelId) -> Mapping[str, Layer] | None:
         data = self._repository.read_manifest(model_id)

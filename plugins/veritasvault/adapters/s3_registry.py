@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import closing
+from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from domain.registry.artifact import ArtifactFile, StagedArtifact, as_artifact_path
 from domain.registry.canonical import Digest, as_digest, digest
 from domain.registry.errors import IntegrityError, InvalidInput, NotFound, Unavailable
 from domain.registry.manifest import ModelId, as_model_id
-from domain.registry.ports import StoredFile
+from domain.registry.ports import Leftover, StoredAttachment, StoredFile, StoredModel
 from veritasvault.adapters.retrieval import require_same, retrieve, verified_manifest
 from veritasvault.adapters.s3_client import (
     MISSING,
@@ -24,14 +28,17 @@ from veritasvault.adapters.s3_client import (
 from veritasvault.adapters.s3_upload import MIB, Uploader
 
 _CHUNK = MIB
+_DELETED_AT_ONCE = 1000
+_ATTACHMENT = re.compile(r"attachments/([0-9a-f]{64})")
 
 
 class S3ModelRegistryAdapter:
-    """`models/{model_id}/…` in a bucket, a `ModelRegistryPort`.
+    """`models/{model_id}/…` in a bucket, a `CollectablePort`.
 
     Small objects and the manifest are written on condition that the key is free, so of many writers one
     wins; files above the threshold are sent in parts to a key that their content decides. Uploads that a
-    killed process left open are invisible; let a lifecycle rule of the bucket end them.
+    killed process left open are leftovers for gc; a lifecycle rule of the bucket may end them too. A bucket
+    that keeps versions keeps deleted objects as older versions, until a lifecycle rule ends those.
     """
 
     def __init__(
@@ -102,7 +109,7 @@ class S3ModelRegistryAdapter:
         return self._has(self._key(model_id, "metadata.json"))
 
     def list(self) -> Iterator[ModelId]:
-        for key, _ in self._keys("models/"):
+        for key, _, _ in self._keys("models/"):
             name, _, rest = key.removeprefix("models/").partition("/")
             if rest == "metadata.json":
                 try:
@@ -119,11 +126,85 @@ class S3ModelRegistryAdapter:
     def contents(self, model_id: ModelId) -> Iterator[StoredFile]:
         root = self._key(model_id, "artifact/")
         # Servers differ in whether '/' sorts before '.'; a model's names fit into memory.
-        found = (StoredFile(key.removeprefix(root), size) for key, size in self._keys(root))
+        found = (StoredFile(key.removeprefix(root), size) for key, size, _ in self._keys(root))
         yield from sorted(found, key=lambda file: file.path)
 
     def read_file(self, model_id: ModelId, path: str) -> Iterator[bytes]:
         return self._read(self._key(model_id, "artifact", as_artifact_path("path", path)))
+
+    def stored(self) -> Iterator[StoredModel]:
+        for name, objects in groupby(self._keys("models/"), key=lambda found: found[0].split("/")[1]):
+            try:
+                model_id = as_model_id("model_id", name)
+            except InvalidInput:
+                continue
+            newest: dt.datetime | None = None
+            attachments = []
+            for key, size, modified in objects:
+                newest = modified if newest is None else max(newest, modified)
+                match = _ATTACHMENT.fullmatch(key.removeprefix(f"models/{name}/"))
+                if match:
+                    attachments.append(StoredAttachment(Digest(match.group(1)), size, modified))
+            yield StoredModel(model_id, newest, tuple(attachments))
+
+    def delete_model(self, model_id: ModelId) -> None:
+        manifest = self._key(model_id, "metadata.json")
+        self._delete([manifest])
+        self._delete([key for key, _, _ in self._keys(self._key(model_id, ""))])
+
+    def delete_attachment(self, model_id: ModelId, sha256: Digest) -> None:
+        self._delete([self._key(model_id, "attachments", as_digest("attachment", sha256))])
+
+    def leftovers(self) -> Iterator[Leftover]:
+        client = self._bucket.client
+        with self._bucket.translated("listing unfinished uploads"):
+            pages = client.get_paginator("list_multipart_uploads").paginate(
+                Bucket=self._bucket.name, Prefix=f"{self._prefix}models/"
+            )
+            for page in pages:
+                for upload in page.get("Uploads", ()):
+                    name = f"{upload['Key'].removeprefix(self._prefix)}?{upload['UploadId']}"
+                    yield Leftover("upload", name, None, upload["Initiated"])
+
+    def remove_leftover(self, leftover: Leftover) -> None:
+        key, _, upload = leftover.name.rpartition("?")
+        client = self._bucket.client
+        with self._bucket.translated(f"ending the upload of {key}"):
+            try:
+                client.abort_multipart_upload(
+                    Bucket=self._bucket.name, Key=self._prefix + key, UploadId=upload
+                )
+            except client.exceptions.ClientError as error:
+                if code_of(error) not in {*MISSING, "NoSuchUpload"}:
+                    raise
+
+    def ledger_mark(self) -> bytes | None:
+        try:
+            return b"".join(self._read("ledger.json"))
+        except NotFound:
+            self._bucket.require()
+            return None
+
+    def set_ledger_mark(self, mark: bytes) -> None:
+        with self._bucket.translated("storing ledger.json"):
+            self._bucket.client.put_object(
+                Bucket=self._bucket.name, Key=f"{self._prefix}ledger.json", Body=mark
+            )
+
+    def _delete(self, keys: Sequence[str]) -> None:
+        client = self._bucket.client
+        for start in range(0, len(keys), _DELETED_AT_ONCE):
+            names: list[dict[str, Any]] = [
+                {"Key": self._prefix + key} for key in keys[start : start + _DELETED_AT_ONCE]
+            ]
+            with self._bucket.translated(f"deleting {keys[start]}"):
+                answer = client.delete_objects(
+                    Bucket=self._bucket.name, Delete={"Objects": names, "Quiet": True}
+                )
+            for failed in answer.get("Errors", ()):
+                if failed.get("Code") not in MISSING:
+                    key = failed.get("Key", "").removeprefix(self._prefix)
+                    raise Unavailable(f"{key} could not be deleted in {self._bucket}: {failed.get('Code')}")
 
     def _key(self, model_id: ModelId, *parts: str) -> str:
         return "/".join(("models", as_model_id("model_id", model_id), *parts))
@@ -176,8 +257,8 @@ class S3ModelRegistryAdapter:
             with closing(answer["Body"]) as body:
                 yield from body.iter_chunks(_CHUNK)
 
-    def _keys(self, start: str) -> Iterator[tuple[str, int]]:
-        """Keys without the prefix and sizes of all objects whose key begins with `start`, page by page."""
+    def _keys(self, start: str) -> Iterator[tuple[str, int, dt.datetime]]:
+        """Keys without the prefix, sizes and times of all objects whose key begins with `start`, by pages."""
         client = self._bucket.client
         with self._bucket.translated(f"listing {start}"):
             pages = client.get_paginator("list_objects_v2").paginate(
@@ -185,4 +266,4 @@ class S3ModelRegistryAdapter:
             )
             for page in pages:
                 for item in page.get("Contents", ()):
-                    yield item["Key"].removeprefix(self._prefix), item["Size"]
+                    yield item["Key"].removeprefix(self._prefix), item["Size"], item["LastModified"]

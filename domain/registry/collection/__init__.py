@@ -1,0 +1,1 @@
+"""Collecting garbage: what the ledger does not list is condemned, deleted, and recorded as gone."""
