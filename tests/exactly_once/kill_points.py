@@ -1,4 +1,7 @@
-"""Kills a forked process at the n-th step it takes towards the outside: file system, servers, SQL, git."""
+"""Kills a forked process at the n-th moment of its work that leaves the outside in a state of its own.
+
+The outside is the file system, servers, databases and git repositories.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +18,23 @@ from tests import processes
 
 @dataclass
 class KillPoints:
-    """Counts the steps of a process, before and after each, and sends it SIGKILL at one of them."""
+    """Counts the moments before and after the steps of a process, and sends it SIGKILL at one of them.
+
+    Attributes:
+        kinds: words of the steps that count, such as `S3`; a process of which another test kills the other
+            steps need not die at them again. All count if there are none.
+    """
 
     kill_at: int | None
+    kinds: tuple[str, ...] = ()
     reached: list[str] = field(default_factory=list)
 
-    def reach(self, step: str) -> None:
-        self.reached.append(step)
+    def reach(self, moment: str) -> None:
+        if self.kinds and not any(kind in moment for kind in self.kinds):
+            return
+        if self.reached and self.reached[-1].startswith("after") and moment.startswith("before"):
+            return  # The outside is as the step before this one left it, and a kill was there.
+        self.reached.append(moment)
         if len(self.reached) == self.kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -53,18 +66,18 @@ class KillPoints:
         from requests.adapters import HTTPAdapter
         from sqlalchemy.engine.default import DefaultDialect
 
-        self.around(URLLib3Session, "send", lambda _, request: f"S3 {request.method}", after=True)
-        self.around(HTTPAdapter, "send", lambda _, request, **__: _sending(request), after=True)
+        self.around(URLLib3Session, "send", lambda _, request: _sending("S3", request), after=True)
+        self.around(HTTPAdapter, "send", lambda _, request, **__: _sending("HTTP", request), after=True)
         self.around(subprocess, "run", lambda arguments, **_: _in_git(arguments), after=True)
         self.around(DefaultDialect, "do_execute", lambda _, __, sql, *___: _writing(sql))
         self.around(DefaultDialect, "do_executemany", lambda _, __, sql, *___: _writing(sql))
         self.around(DefaultDialect, "do_commit", lambda *_: "SQL COMMIT", after=True)
 
 
-def _sending(request: Any) -> str:
+def _sending(protocol: str, request: Any) -> str:
     """The method of a request that changes something; MLflow is also asked by POST."""
     asking = request.method in ("GET", "HEAD") or request.url.endswith("/search")
-    return "" if asking else f"HTTP {request.method}"
+    return "" if asking else f"{protocol} {request.method}"
 
 
 def _in_git(arguments: list[str]) -> str:
@@ -73,25 +86,25 @@ def _in_git(arguments: list[str]) -> str:
 
 
 def _writing(sql: str) -> str:
-    verb = sql.split()[0]
+    verb = sql.split()[0].upper()
     return "" if verb in ("BEGIN", "PRAGMA", "SELECT", "SHOW") else f"SQL {verb}"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a child process ended: killed, or finished with the steps it took."""
+    """How a child process ended: killed, or finished with the moments it reached."""
 
     killed: bool
     reached: list[str]
 
 
-def in_child(work: Callable[[], None], kill_at: int | None = None) -> Outcome:
-    """Run `work` in a forked process that dies at its n-th step; None counts the steps.
+def in_child(work: Callable[[], None], kill_at: int | None = None, kinds: tuple[str, ...] = ()) -> Outcome:
+    """Run `work` in a forked process that dies at its n-th moment; None counts them.
 
     Raises:
         ChildError: the child failed on its own.
     """
-    points = KillPoints(kill_at)
+    points = KillPoints(kill_at, kinds)
 
     def counted() -> list[str]:
         work()
