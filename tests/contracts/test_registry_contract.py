@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import itertools
 import random
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +16,9 @@ import pytest
 
 from domain.registry.artifact import StagedArtifact
 from domain.registry.canonical import digest
-from domain.registry.errors import IntegrityError, InvalidInput, NotFound
+from domain.registry.errors import DomainException, IntegrityError, InvalidInput, NotFound
 from domain.registry.manifest import Manifest, ModelId
-from domain.registry.ports import ModelRegistryPort, StoredFile
+from domain.registry.ports import CollectablePort, StoredFile
 from tests.adapters.artifacts import staged
 from tests.contracts.around_mlflow import AroundMlflow
 from tests.contracts.around_oci import AroundOci
@@ -36,7 +38,7 @@ UNKNOWN = ModelId(digest(b"no such model"))
 class Store:
     """A registry, opened anew as another process would, and a way around it to its objects."""
 
-    reopen: Callable[[], ModelRegistryPort]
+    reopen: Callable[[], CollectablePort]
     overwrite: Callable[[str, bytes], None]
     remove: Callable[[str], None]
     directory: Path
@@ -286,3 +288,102 @@ def test_writers_at_once_agree(store: Store) -> None:
     assert list(store.reopen().list()) == sorted([same[0], *others])
     for number, model_id in enumerate([same[0], *others]):
         store.reopen().retrieve_model(model_id, store.directory / f"retrieved-{number}")
+
+
+def test_everything_stored_is_listed_with_its_age(store: Store) -> None:
+    """Models and attachments, in the order of ids; times are the store's, or none."""
+    before = dt.datetime.now(dt.UTC) - dt.timedelta(minutes=1)
+    assert list(store.reopen().stored()) == []
+    ids = sorted([store.stored(0), store.stored(1)])
+    sha256 = store.reopen().attach(ids[0], b"a plot")
+    first, second = store.reopen().stored()
+    assert [first.model_id, second.model_id] == ids
+    assert [attachment.sha256 for attachment in first.attachments] == [sha256]
+    assert {attachment.size for attachment in first.attachments} <= {6, None}
+    assert second.attachments == ()
+    for modified in (first.modified, second.modified, first.attachments[0].modified):
+        assert modified is None or before < modified < dt.datetime.now(dt.UTC) + dt.timedelta(minutes=1)
+
+
+def test_a_deleted_model_is_gone_and_can_be_stored_again(store: Store) -> None:
+    """Nothing of it is left, nothing of another is touched, and storing and deleting again work."""
+    gone, kept = store.stored(0), store.stored(1)
+    sha256 = store.reopen().attach(gone, b"a plot")
+    store.reopen().attach(kept, b"a plot")
+    for _ in range(2):
+        store.reopen().delete_model(gone)
+        registry = store.reopen()
+        assert not registry.exists(gone)
+        assert [model.model_id for model in registry.stored()] == [kept] == list(registry.list())
+        assert list(registry.contents(gone)) == []
+        with pytest.raises(NotFound):
+            registry.read_attachment(gone, sha256)
+    assert store.reopen().read_attachment(kept, sha256) == b"a plot"
+    assert store.stored(0) == gone
+    store.reopen().attach(gone, b"a plot")
+    store.reopen().retrieve_model(gone, store.directory / "again")
+    assert store.reopen().read_attachment(gone, sha256) == b"a plot"
+    store.reopen().delete_model(UNKNOWN)
+    assert list(store.reopen().list()) == sorted([gone, kept])
+
+
+def test_what_a_crash_left_is_deleted_like_a_model(store: Store) -> None:
+    """Files and attachments without a manifest are listed, if the store can list them, and then are not."""
+    model_id = store.model(0)[0]
+    store.overwrite(f"models/{model_id}/artifact/model.bin", FILES["model.bin"])
+    store.reopen().attach(model_id, b"a plot")
+    assert [model.model_id for model in store.reopen().stored()] == [model_id]
+    store.reopen().delete_model(model_id)
+    assert list(store.reopen().stored()) == []
+    assert store.stored(0) == model_id
+
+
+def test_a_deleted_attachment_leaves_all_others(store: Store) -> None:
+    """Model and other attachments stay; deleting twice is a no-op; attaching again works."""
+    model_id = store.stored()
+    kept = store.reopen().attach(model_id, b"a plot")
+    gone = store.reopen().attach(model_id, b"a table")
+    for _ in range(2):
+        store.reopen().delete_attachment(model_id, gone)
+        with pytest.raises(NotFound):
+            store.reopen().read_attachment(model_id, gone)
+    (found,) = store.reopen().stored()
+    assert [attachment.sha256 for attachment in found.attachments] == [kept]
+    assert store.reopen().exists(model_id)
+    assert store.reopen().attach(model_id, b"a table") == gone
+    assert store.reopen().read_attachment(model_id, gone) == b"a table"
+
+
+def test_the_mark_is_kept_beside_the_models(store: Store) -> None:
+    """There is none at first; the last one written counts; it is no model."""
+    assert store.reopen().ledger_mark() is None
+    for mark in (b'{"ledger":"one"}', b'{"ledger":"other"}', b'{"ledger":"other"}'):
+        store.reopen().set_ledger_mark(mark)
+        assert store.reopen().ledger_mark() == mark
+    assert list(store.reopen().stored()) == list(store.reopen().list()) == []
+    model_id = store.stored()
+    assert [model.model_id for model in store.reopen().stored()] == [model_id]
+    assert store.reopen().ledger_mark() == mark
+
+
+def test_a_registry_at_rest_has_no_leftovers(store: Store) -> None:
+    store.stored()
+    assert list(store.reopen().leftovers()) == []
+
+
+def test_a_model_that_is_deleted_while_it_is_stored_can_be_stored_afterwards(store: Store) -> None:
+    """Writers that lose against deleters fail with an error of ours; what is stored afterwards is whole."""
+    model_id, artifact, manifest = store.model()
+
+    def write() -> None:
+        with suppress(DomainException):
+            store.reopen().store_model(model_id, artifact, manifest)
+
+    def delete() -> None:
+        store.reopen().delete_model(model_id)
+
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(each) for each in [write, delete, write] * 4]:
+            done.result()
+    store.reopen().store_model(model_id, artifact, manifest)
+    store.reopen().retrieve_model(model_id, store.directory / "retrieved")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import groupby
 from pathlib import Path
 
@@ -20,13 +20,13 @@ class FakeModelRegistry:
     """Objects by key, `models/{model_id}/…`, and when they got there.
 
     Attributes:
-        now: the store's clock; None for a store that keeps no times.
+        clock: the store's; it says None in a store that keeps no times.
     """
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
         self.times: dict[str, dt.datetime | None] = {}
-        self.now: dt.datetime | None = dt.datetime(2022, 12, 29, 12, tzinfo=dt.UTC)
+        self.clock: Callable[[], dt.datetime | None] = lambda: dt.datetime.now(dt.UTC)
         self.uploads: dict[str, Leftover] = {}
 
     def store_model(self, model_id: ModelId, artifact: StagedArtifact, manifest: bytes) -> None:
@@ -120,7 +120,7 @@ class FakeModelRegistry:
 
     def _put(self, key: str, content: bytes) -> None:
         if key not in self.objects:
-            self.times[key] = self.now
+            self.times[key] = self.clock()
         there = self.objects.setdefault(key, content)
         expected, found = (hashlib.sha256(data).hexdigest() for data in (content, there))
         require_same(key, len(content), expected, len(there), found)
