@@ -11,6 +11,7 @@ from domain.registry.artifact import ArtifactFile
 from domain.registry.catalog import ModelCatalog
 from domain.registry.errors import IntegrityError, NotFound, NotVerified
 from domain.registry.events import ModelRegisteredEvent
+from domain.registry.events.lifecycle import ModelEvaluatedEvent
 from domain.registry.ledger.checkpoint import open_checkpoint
 from domain.registry.ledger.ledger import Ledger, LedgerView, project
 from domain.registry.ledger.receipt import Proven, Receipt
@@ -97,6 +98,9 @@ class Audit:
         problems: list[Problem] = []
         ring = self._ring(self._ledger.view(), problems)
         problems.extend(self._model(event, row.index, ring))
+        for later in self._ledger.view().lifecycle(row.name):
+            if isinstance(later.event, ModelEvaluatedEvent) and later.event.version == row.version:
+                problems.extend(self._evaluated(row, later.event))
         return AuditReport(tuple(problems), 1, 1, int(pending))
 
     def receipt(self, receipt: Receipt) -> tuple[Proven, AuditReport]:
@@ -135,6 +139,8 @@ class Audit:
         listed: set[str] = set()
         versions = 0
         for index, event in self._ledger.events(stop=view.size, skip_unreadable=True):
+            if isinstance(event, ModelEvaluatedEvent):
+                problems.extend(self._evaluated(view.version(event.name, event.version), event))
             row = project(event, index)
             if row is None or not isinstance(event, ModelRegisteredEvent):
                 continue
@@ -145,6 +151,17 @@ class Audit:
             problems.extend(self._model(event, index, ring))
         unlisted = tuple(model_id for model_id in self._repository.list() if model_id not in listed)
         return AuditReport(tuple(problems), versions, found.entries, found.pending, unlisted)
+
+    def _evaluated(self, row: VersionRow | None, event: ModelEvaluatedEvent) -> Iterator[Problem]:
+        """Whether the evidence of a later evaluation is there, as it was."""
+        what = f"evidence {event.evidence} of {event.name}@{event.version}"
+        if row is None:
+            yield Problem(what, "the ledger has no such version")
+            return
+        try:
+            self._catalog.evidence(row.model_id, event)
+        except (IntegrityError, NotFound) as error:
+            yield Problem(what, str(error))
 
     def _ring(self, view: LedgerView, problems: list[Problem]) -> KeyRing | None:
         """The ledger's keys; None, and a problem, if the events about them cannot be read."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from domain.registry.canonical import digest
 from domain.registry.errors import IntegrityError, InvalidInput, NotFound
 from domain.registry.events import ModelRegisteredEvent
+from domain.registry.events.lifecycle import ModelEvaluatedEvent
 from domain.registry.evidence import AttachmentRef
 from domain.registry.ledger.ledger import Ledger, LedgerView, project
 from domain.registry.ledger.receipt import Receipt
@@ -186,6 +187,16 @@ class ModelCatalog:
         if len(content) != attachment.size or digest(content) != attachment.sha256:
             raise IntegrityError(
                 f"attachment {attachment.name} of {event.name}@{event.version}: "
+                "its bytes are not those the ledger names"
+            )
+        return content
+
+    def evidence(self, model_id: ModelId, evaluated: ModelEvaluatedEvent) -> bytes:
+        """The evidence that a version was judged on after its registration, checked as `attachment` does."""
+        content = self._repository.read_attachment(model_id, evaluated.evidence)
+        if digest(content) != evaluated.evidence:
+            raise IntegrityError(
+                f"evidence {evaluated.evidence} of {evaluated.name}@{evaluated.version}: "
                 "its bytes are not those the ledger names"
             )
         return content

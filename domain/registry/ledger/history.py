@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from domain.registry.events import DomainEvent
+from domain.registry.events.lifecycle import ModelEvaluatedEvent
 from domain.registry.ledger.ledger import Ledger, recorded
 from domain.registry.ledger.view import Recorded
 from domain.registry.ports import VersionRow
@@ -29,6 +30,16 @@ def later_events(ledger: Ledger, row: VersionRow) -> Iterator[Recorded]:
             found = recorded(entry)
             if concerns(found.event, row):
                 yield found
+
+
+def evaluations(events: Iterable[Recorded], row: VersionRow) -> tuple[ModelEvaluatedEvent, ...]:
+    """The evaluations of a version after its registration, among some events."""
+    found = (one.event for one in events)
+    return tuple(
+        event
+        for event in found
+        if isinstance(event, ModelEvaluatedEvent) and (event.name, event.version) == (row.name, row.version)
+    )
 
 
 def concerns(event: DomainEvent, row: VersionRow) -> bool:

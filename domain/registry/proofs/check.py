@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from domain.registry.canonical import Digest, digest
@@ -13,8 +13,9 @@ from domain.registry.events import (
     ModelRegisteredEvent,
     event_from_bytes,
 )
+from domain.registry.events.lifecycle import ModelEvaluatedEvent
 from domain.registry.ledger.checkpoint import Checkpoint, Verify, open_checkpoint, parse_vkey
-from domain.registry.ledger.history import concerns
+from domain.registry.ledger.history import concerns, evaluations
 from domain.registry.ledger.merkle import Frontier, leaf_hash, root_from_inclusion
 from domain.registry.ledger.verification import Problem
 from domain.registry.ledger.view import Recorded, project
@@ -90,14 +91,14 @@ class _ProofCheck:
             self._check_not_revoked(fingerprint(key), head, ring)
         event = self._registration(events)
         manifest = None if event is None else self._manifest(event)
-        if event is not None:
-            self._check_attachments(event)
         artifact_key = None
         if event is not None and manifest is not None and ring is not None:
             artifact_key = self._signature(event, manifest, ring)
         signer = None if key is None else fingerprint(key)
         row = None if event is None else project(event, bundle.index)
         later = [found for found in events if row is not None and found.index > bundle.index]
+        if event is not None and row is not None:
+            self._check_attachments(event, evaluations(later, row))
         return ProofReport(
             problems=tuple(self._problems),
             trusted=signer in trusted,
@@ -206,7 +207,9 @@ class _ProofCheck:
             self._report("manifest", "name, recipe or artifact digest differ from the registration's")
         return manifest
 
-    def _check_attachments(self, event: ModelRegisteredEvent) -> None:
+    def _check_attachments(
+        self, event: ModelRegisteredEvent, evaluated: Sequence[ModelEvaluatedEvent]
+    ) -> None:
         unnamed = dict(self._bundle.attachments)
         for attachment in event.attachments:
             content = self._bundle.attachments.get(attachment.sha256)
@@ -215,8 +218,15 @@ class _ProofCheck:
                 self._report(f"attachment {attachment.name}", f"missing, its SHA-256 is {attachment.sha256}")
             elif (len(content), digest(content)) != (attachment.size, attachment.sha256):
                 self._report(f"attachment {attachment.name}", "its bytes are not those that the entry names")
+        for sha256 in {later.evidence for later in evaluated}:
+            content = self._bundle.attachments.get(sha256)
+            unnamed.pop(sha256, None)
+            if content is None:
+                self._report(f"evidence {sha256}", "missing, the version was judged on it later")
+            elif digest(content) != sha256:
+                self._report(f"evidence {sha256}", "its bytes are not those that the entry names")
         for sha256 in unnamed:
-            self._report(f"attachment {sha256}", "the entry that registers the version does not name it")
+            self._report(f"attachment {sha256}", "no entry about the version names it")
 
     def _signature(self, event: ModelRegisteredEvent, manifest: Manifest, ring: KeyRing) -> Digest | None:
         """The fingerprint of the key that signed the artifact, once the signature holds."""

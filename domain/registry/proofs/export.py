@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from domain.registry.catalog import ModelCatalog
 from domain.registry.errors import IntegrityError, NotVerified
 from domain.registry.ledger.checkpoint import Checkpoint, open_checkpoint, vkey
-from domain.registry.ledger.history import later_events
+from domain.registry.ledger.history import evaluations, later_events
 from domain.registry.ledger.ledger import Ledger, LedgerView
 from domain.registry.ledger.merkle import inclusion_proof
+from domain.registry.ledger.view import Recorded
 from domain.registry.ports import PublicKey, StoredCheckpoint, VersionRow
 from domain.registry.proofs.bundle import BundledEntry, ProofBundle
 from domain.registry.proofs.check import verify_proof
@@ -36,6 +39,7 @@ class ProofExport:
         event = self._catalog.event(row)
         signed = self._ledger.checkpoint()
         key, head = self._opened(signed)
+        later = [found for found in later_events(self._ledger, row) if found.index < head.size]
         bundle = ProofBundle(
             name=row.name,
             version=row.version,
@@ -43,9 +47,15 @@ class ProofExport:
             scope="full" if full else "version",
             key=vkey(key),
             checkpoint=signed.note,
-            entries=self._all(head) if full else self._about(row, head),
+            entries=self._all(head) if full else self._about(row, head, later),
             manifest=self._catalog.manifest(event).to_bytes(),
-            attachments={kept.sha256: self._catalog.attachment(event, kept) for kept in event.attachments},
+            attachments={
+                **{kept.sha256: self._catalog.attachment(event, kept) for kept in event.attachments},
+                **{
+                    evaluated.evidence: self._catalog.evidence(row.model_id, evaluated)
+                    for evaluated in evaluations(later, row)
+                },
+            },
         )
         problems = verify_proof(bundle, self._ledger.signer.verify).problems
         if problems:
@@ -66,15 +76,15 @@ class ProofExport:
         entries = self._ledger.port.read(0, head.size)
         return tuple(BundledEntry(entry.index, entry.data, ()) for entry in entries)
 
-    def _about(self, row: VersionRow, head: Checkpoint) -> tuple[BundledEntry, ...]:
+    def _about(
+        self, row: VersionRow, head: Checkpoint, later: Sequence[Recorded]
+    ) -> tuple[BundledEntry, ...]:
         """The registration, what followed for the version, and all about keys."""
         port = self._ledger.port
         keys = LedgerView(port, head.size).key_events()
-        later = later_events(self._ledger, row)
         wanted = {row.index, *(found.index for found in keys), *(found.index for found in later)}
         return tuple(
             BundledEntry(entry.index, entry.data, inclusion_proof(entry.index, head.size, port.nodes))
-            # Later events may be younger than the checkpoint.
-            for index in sorted(index for index in wanted if index < head.size)
+            for index in sorted(wanted)
             for entry in port.read(index, index + 1)
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +51,8 @@ def promote(review: Reference) -> Reference:
 
     application, asked = bootstrap(), Review(**review)
     with final_failures():
-        outcome = application.lifecycle.carry_out(asked.name, asked.proposal)
+        proposal = replace(asked.proposal, at=application.clock.now())
+        outcome = application.lifecycle.carry_out(asked.name, proposal)
         application.mlflow_projector.sync(everything=False)
     return {
         "champion": outcome.state.champion,
