@@ -11,6 +11,7 @@ pytest_plugins = [
     "tests.servers.mlflow_server",
     "tests.servers.postgres",
     "tests.servers.openbao",
+    "tests.servers.oidc",
     "tests.servers.seaweedfs",
     "tests.servers.oci",
     "tests.servers.oci_tokens",

@@ -9,7 +9,6 @@ from __future__ import annotations
 import datetime as dt
 import os
 import platform
-import pwd
 import socket
 import subprocess
 from collections.abc import Callable, Mapping
@@ -54,6 +53,8 @@ if TYPE_CHECKING:
     from veritasvault.settings import TransitAddress
 
 ENGINES = ("dask", "spark", "inline")
+    from veritasvault.adapters.sql_ledger import SqlLedger
+    from veritasvault.identity import Identity
 COMPUTE_PACKAGES = ("numpy", "onnx", "polars", "pyarrow", "scikit-learn", "scipy")
 """Packages whose versions can change a dataset's or an artifact's bytes."""
 TRAINER_SOURCES = ("onnx_boosted_trees.py", "onnx_export.py", "onnx_log_linear.py", "sklearn_trainer.py")
@@ -241,7 +242,9 @@ class Application:
     def lifecycle(self) -> ModelLifecycle:
         from domain.registry.lifecycle.service import ModelLifecycle
 
-        return ModelLifecycle(self.catalog, self.ledger, self.policy, roles=self.roles, clock=self.clock)
+        return ModelLifecycle(
+            self.catalog, self.ledger, self.policy, roles=self.roles, people=self.people, clock=self.clock
+        )
 
     @property
     def staging(self) -> Path:
@@ -282,6 +285,13 @@ class Application:
             endpoint_url=self.settings.s3_endpoint,
             aws_connection=self.settings.aws_connection,
         )
+    @cached_property
+    def people(self) -> Mapping[str, str]:
+        """The one name of each person by their others. Raises InvalidInput."""
+        from veritasvault.roles import read_people
+
+        return read_people(self.settings.roles)
+
 
     @cached_property
     def source(self) -> SourcePort:
@@ -362,15 +372,18 @@ class Application:
 
     @property
     def person(self) -> str:
-        """Whose process this is, by its user id: the variables LOGNAME and USER can say anything."""
-        try:
-            return pwd.getpwuid(os.getuid()).pw_name
-        except KeyError:
-            return str(os.getuid())
+        """The name of who commands, as the ledger has it."""
+        return self.identity.name
 
     def provenance(self) -> dict[str, str]:
-        """Who and what runs this process: person, host, version of the code and who wrote that."""
-        found = {"actor": self.person, "host": socket.gethostname(), "code": self._code_version()}
+        """Who and what runs this process: person, who vouches for that, host, version of the code and who
+        wrote that."""
+        found = {
+            "actor": self.identity.name,
+            "actor_known_by": self.identity.known_by,
+            "host": socket.gethostname(),
+            "code": self._code_version(),
+        }
         author = "" if self.settings.code_version else self._git("log", "-1", "--format=%an%n%ae")
         return {**found, **dict(zip(("author", "author_email"), author.splitlines(), strict=False))}
 
@@ -393,3 +406,23 @@ class Application:
 def bootstrap(environment: Mapping[str, str] | None = None) -> Application:
     """Wire the system from `VERITAS_*` variables; nothing is opened or written yet."""
     return Application(Settings.read(environment))
+    @cached_property
+    def identity(self) -> Identity:
+        """Who commands: the subject of the token that the settings name, verified, or this process's user.
+
+        Raises:
+            InvalidInput: the token does not hold, or nobody's tokens are believed.
+            Unavailable: the issuer's keys cannot be had.
+        """
+        from veritasvault import identity
+
+        file, issuer = self.settings.token_file, self.settings.issuer
+        if file is None:
+            return identity.of_process()
+        if issuer is None:
+            raise InvalidInput(identity.FIELD, str(file), "set VERITAS_OIDC_ISSUER to whose token it is")
+        from veritasvault.adapters.oidc_tokens import OidcTokens
+
+        tokens = OidcTokens(issuer, identity.FIELD)
+        return identity.of_subject(tokens.subject(identity.read_token(file), str(file)), issuer.url)
+

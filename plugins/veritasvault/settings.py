@@ -10,6 +10,7 @@ from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from domain.registry.errors import InvalidInput
 from domain.registry.redaction import has_login
+from veritasvault.oidc_issuer import AUDIENCE, CLAIMS, OidcIssuer
 from veritasvault.registry_address import GitAddress, MlflowAddress, OciAddress
 
 PREFIX = "VERITAS_"
@@ -82,6 +83,9 @@ class Settings:
         policy: directory of `*.rego` files, or `http(s)://` URL of an OPA server.
         witnesses: `file:///directory` or `s3://bucket[/prefix]`, where checkpoints are witnessed.
         roles: TOML file that says who is risk officer and model validator, see `roles.py`.
+        oidc_issuer, oidc_audience, oidc_claim, oidc_jwks, oidc_ca: whose tokens say who commands, see
+            `OidcIssuer`; without an issuer no token is believed.
+        token_file: where the token of whoever commands is; None takes the operating system's user.
         retry_seconds: how long a task waits before it tries again.
         code_version: what the provenance says of the code; None asks git.
     """
@@ -100,6 +104,12 @@ class Settings:
     policy: str
     witnesses: tuple[str, ...]
     roles: Path
+    oidc_issuer: str | None
+    oidc_audience: str
+    oidc_claim: str
+    oidc_jwks: str | None
+    oidc_ca: Path | None
+    token_file: Path | None
     retry_seconds: float
     code_version: str | None
 
@@ -117,6 +127,13 @@ class Settings:
     def transit(self) -> TransitAddress | None:
         """Where the signing keys are in Vault; None if they are in `keys`."""
         return None if self.signer == LOCAL else TransitAddress.parse(self.signer)
+
+    @property
+    def issuer(self) -> OidcIssuer | None:
+        """Whose tokens are believed. Raises InvalidInput, naming the setting that cannot be used."""
+        if self.oidc_issuer is None:
+            return None
+        return OidcIssuer(self.oidc_issuer, self.oidc_audience, self.oidc_claim, self.oidc_jwks, self.oidc_ca)
 
     @property
     def keys(self) -> Path:
@@ -144,7 +161,7 @@ class Settings:
                 known = ", ".join(f"{PREFIX}{field.upper()}" for field in cls.__slots__)
                 # What an unknown variable holds may be anything, a key among them.
                 raise InvalidInput(f"{PREFIX}{name.upper()}", "not shown", f"no such setting, use {known}")
-        home = Path(values.get("home") or default_home()).expanduser().absolute()
+        home = _path(values.get("home") or str(default_home()))
         return cls(
             home=home,
             registry=_registry(values.get("registry") or home.joinpath("registry").as_uri()),
@@ -163,10 +180,20 @@ class Settings:
                 for uri in values.get("witnesses", "").split(",")
                 if uri.strip()
             ),
-            roles=Path(values.get("roles") or home / "roles.toml").expanduser().absolute(),
+            roles=_path(values.get("roles") or str(home / "roles.toml")),
+            oidc_issuer=values.get("oidc_issuer") or None,
+            oidc_audience=values.get("oidc_audience") or AUDIENCE,
+            oidc_claim=values.get("oidc_claim") or CLAIMS[0],
+            oidc_jwks=values.get("oidc_jwks") or None,
+            oidc_ca=_path(values["oidc_ca"]) if values.get("oidc_ca") else None,
+            token_file=_path(values["token_file"]) if values.get("token_file") else None,
             retry_seconds=_seconds(values.get("retry_seconds") or "300"),
             code_version=values.get("code_version") or None,
         )
+
+
+def _path(value: str) -> Path:
+    return Path(value).expanduser().absolute()
 
 
 def project_root() -> Path | None:

@@ -99,7 +99,7 @@ def test_wrong_input_is_one_sentence_and_exit_code_2(
         ("[roles", "it is not TOML"),
         ("[roles]\nking = ['me']\n", "no such role, use risk_officer, model_validator"),
         ("[roles]\nrisk_officer = 'me'\n", "give a list of names"),
-        ("risk_officer = ['me']\n", "write one table"),
+        ("risk_officer = ['me']\n", "write the table [roles]"),
     ],
 )
 def test_a_wrong_file_of_roles_is_one_sentence(console: Console, content: str, said: str) -> None:

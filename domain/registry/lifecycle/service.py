@@ -67,17 +67,25 @@ class ModelLifecycle:
         *,
         roles: Mapping[str, Sequence[str]],
         clock: Clock,
+        people: Mapping[str, str] | None = None,
     ) -> None:
-        """`roles` maps a person's name to the roles that the configuration gives them."""
+        """
+        Args:
+            roles: by a person's name, what the configuration gives them.
+            people: the one name of a person by each other that they go by, such as a login's or a commit's.
+                Commands given under any of them are recorded under the one.
+        """
         self._catalog = catalog
         self._ledger = ledger
         self._policy = policies
         self._roles = roles
         self._clock = clock
+        self._people = people or {}
 
     def actor(self, name: str) -> Actor:
-        """A person with the roles they have."""
-        return Actor(as_text("actor", name), frozenset(self._roles.get(name, ())))
+        """The person whom a name means, with the roles they have."""
+        person = self._people.get(name, name)
+        return Actor(as_text("actor", person), frozenset(self._roles.get(person, ())))
 
     def state(self, name: str) -> Lifecycle:
         """The lifecycle of a name as it is now. Raises NotFound if nothing was ever registered under it."""
@@ -113,7 +121,7 @@ class ModelLifecycle:
             raise InvalidInput("version", f"{name}@{version}", "evaluate it first, it has no evidence")
         return Proposal(
             action, version, state.champion, candidate.evidence, as_text("reason", reason),
-            as_text("actor", actor), self._clock.now(), automatic,
+            self.actor(actor).name, self._clock.now(), automatic,
         )  # fmt: skip
 
     def carry_out(self, name: str, proposal: Proposal) -> Outcome:
@@ -123,6 +131,7 @@ class ModelLifecycle:
             StaleDecision: champion or evidence are not those of the proposal any more.
             NotFound: the version is not registered.
         """
+        proposal = self._by_person(proposal)
 
         def decide(view: LedgerView) -> Sequence[LifecycleEvent]:
             state = Lifecycle.of(view, name)
@@ -160,6 +169,7 @@ class ModelLifecycle:
             NotPermitted: an author of the version, or somebody without the role.
             StaleDecision: champion or evidence are not those of the proposal any more.
         """
+        proposal = self._by_person(proposal)
 
         def decide(view: LedgerView) -> Sequence[LifecycleEvent]:
             state = Lifecycle.of(view, name)
@@ -187,6 +197,7 @@ class ModelLifecycle:
         Args:
             approvers: as `approvers` returns them.
         """
+        proposal = self._by_person(proposal)
         view = self._ledger.view()
         state = Lifecycle.of(view, name)
         candidate = self._candidate(state, proposal.version)
@@ -206,6 +217,7 @@ class ModelLifecycle:
 
     def open(self, name: str, proposal: Proposal) -> Outcome:
         """Record that a promotion waits for people. Raises StaleDecision as `carry_out`."""
+        proposal = self._by_person(proposal)
 
         def decide(view: LedgerView) -> Sequence[LifecycleEvent]:
             state = Lifecycle.of(view, name)
@@ -221,7 +233,7 @@ class ModelLifecycle:
         """
         state = Lifecycle.of(self._ledger.view(), name)
         candidate = self._candidate(state, proposal.version)
-        barred = involved(candidate, proposal)
+        barred = involved(candidate, self._by_person(proposal))
         found = {}
         for role in missing_roles(state, candidate, proposal):
             found[role] = tuple(
@@ -236,18 +248,19 @@ class ModelLifecycle:
 
     def expire(self, name: str, proposal: Proposal) -> Outcome:
         """Record that nobody answered a proposal in time; nothing if it does not wait any more."""
+        proposal = self._by_person(proposal)
         return self._commit(name, lambda view: decisions.decide_expiry(Lifecycle.of(view, name), proposal))
 
     def evaluate(
         self, name: str, version: int, evidence: Digest, gates: tuple[GateResult, ...], actor: str
     ) -> Outcome:
         """Record that a version was judged on new evidence, which is stored as its attachment before."""
-        at = self._clock.now()
+        at, who = self._clock.now(), self.actor(actor).name
 
         def decide(view: LedgerView) -> Sequence[LifecycleEvent]:
             state = Lifecycle.of(view, name)
             candidate = self._candidate(state, version)
-            return decisions.decide_evaluation(state, candidate, evidence, gates, actor, at)
+            return decisions.decide_evaluation(state, candidate, evidence, gates, who, at)
 
         return self._commit(name, decide)
 
@@ -351,8 +364,17 @@ class ModelLifecycle:
             as_of=event.as_of,
             evidence=_evidence_of(event) if evaluated is None else evaluated.evidence,
             gates=event.gates if evaluated is None else evaluated.gates,
-            authors=frozenset({metadata.owner, *made, *(name.partition("@")[0] for name in made)}),
+            authors=self._with_all_names({metadata.owner, *made, *(name.partition("@")[0] for name in made)}),
         )
+
+    def _by_person(self, proposal: Proposal) -> Proposal:
+        return replace(proposal, actor=self.actor(proposal.actor).name)
+
+    def _with_all_names(self, names: set[str]) -> frozenset[str]:
+        """These names, and all others of the same people: somebody may have acted under another before."""
+        people = {self._people.get(name, name) for name in names}
+        others = {name for name, person in self._people.items() if person in people}
+        return frozenset(names | people | others)
 
     def _require_known(self, view: LedgerView, name: str) -> None:
         if name != EVERY_MODEL and next(view.versions(name, limit=1), None) is None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from pathlib import Path
 
 import click
 
@@ -14,7 +16,7 @@ from veritasvault.cli.ledger import ledger
 from veritasvault.cli.lifecycle import commands as lifecycle_commands
 from veritasvault.cli.mlflow_sync import mlflow
 from veritasvault.cli.models import models
-from veritasvault.cli.options import CONTEXT
+from veritasvault.cli.options import CONTEXT, PATH
 from veritasvault.cli.policy import policy
 from veritasvault.cli.proof import export_proof, verify_proof
 from veritasvault.cli.register import register
@@ -38,7 +40,13 @@ def _version(context: click.Context, _parameter: click.Parameter, wanted: bool) 
     callback=_version,
     help="Print the version and exit.",
 )
-def veritas() -> None:
+@click.option(
+    "--token-file",
+    type=PATH,
+    metavar="FILE",
+    help="Where the token is that says who you are, instead of VERITAS_TOKEN_FILE.",
+)
+def veritas(token_file: Path | None) -> None:
     """The registry of models that can prove what it holds.
 
     \b
@@ -53,6 +61,9 @@ def veritas() -> None:
       veritas verify --all
     """
 
+    if token_file is not None:
+        # The composition root reads settings from here, for every command alike.
+        os.environ["VERITAS_TOKEN_FILE"] = str(token_file)
 
 models.add_command(card)
 for proof in (export_proof, verify_proof):

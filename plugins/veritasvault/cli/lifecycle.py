@@ -89,9 +89,10 @@ def approve(
 ) -> None:
     """Approve that a version becomes champion, on the evidence it has now.
 
-    You are the user of the operating system, with the roles that VERITAS_ROLES
-    gives you; nobody approves what they own, wrote or triggered. The approval
-    counts for this champion and this evidence alone.
+    You are whom your token speaks for (see veritas --help), or else the user of the
+    operating system, with the roles that VERITAS_ROLES gives you; nobody approves
+    what they own, wrote or triggered. The approval counts for this champion and
+    this evidence alone.
 
     \b
     Examples:

@@ -44,7 +44,8 @@ def register(metadata: Path, artifact: Path, reason: str | None, as_json: bool) 
 
     described = ModelMetadata.from_json(read_metadata(metadata))
     application = bootstrap()
-    provenance = application.provenance()
+    # Whoever registers a model has a part in it, and approves nothing of it.
+    provenance = {**application.provenance(), "triggered_by": application.person}
     if reason is not None:
         provenance["reason"] = reason
     found = application.registration.register_model(described, artifact, provenance=provenance)
