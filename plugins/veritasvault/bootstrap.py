@@ -50,11 +50,10 @@ if TYPE_CHECKING:
     from veritasvault.adapters.mlflow_registry import MlflowModelRegistry
     from veritasvault.adapters.opa_policy import OpaPolicy
     from veritasvault.adapters.rego_policy import RegoPolicy
+    from veritasvault.identity import Identity
     from veritasvault.settings import TransitAddress
 
 ENGINES = ("dask", "spark", "inline")
-    from veritasvault.adapters.sql_ledger import SqlLedger
-    from veritasvault.identity import Identity
 COMPUTE_PACKAGES = ("numpy", "onnx", "polars", "pyarrow", "scikit-learn", "scipy")
 """Packages whose versions can change a dataset's or an artifact's bytes."""
 TRAINER_SOURCES = ("onnx_boosted_trees.py", "onnx_export.py", "onnx_log_linear.py", "sklearn_trainer.py")
@@ -239,6 +238,13 @@ class Application:
         return read_roles(self.settings.roles)
 
     @cached_property
+    def people(self) -> Mapping[str, str]:
+        """The one name of each person by their others. Raises InvalidInput."""
+        from veritasvault.roles import read_people
+
+        return read_people(self.settings.roles)
+
+    @cached_property
     def lifecycle(self) -> ModelLifecycle:
         from domain.registry.lifecycle.service import ModelLifecycle
 
@@ -285,13 +291,6 @@ class Application:
             endpoint_url=self.settings.s3_endpoint,
             aws_connection=self.settings.aws_connection,
         )
-    @cached_property
-    def people(self) -> Mapping[str, str]:
-        """The one name of each person by their others. Raises InvalidInput."""
-        from veritasvault.roles import read_people
-
-        return read_people(self.settings.roles)
-
 
     @cached_property
     def source(self) -> SourcePort:
@@ -370,6 +369,26 @@ class Application:
             "packages": {name: version(name) for name in COMPUTE_PACKAGES},
         }
 
+    @cached_property
+    def identity(self) -> Identity:
+        """Who commands: the subject of the token that the settings name, verified, or this process's user.
+
+        Raises:
+            InvalidInput: the token does not hold, or nobody's tokens are believed.
+            Unavailable: the issuer's keys cannot be had.
+        """
+        from veritasvault import identity
+
+        file, issuer = self.settings.token_file, self.settings.issuer
+        if file is None:
+            return identity.of_process()
+        if issuer is None:
+            raise InvalidInput(identity.FIELD, str(file), "set VERITAS_OIDC_ISSUER to whose token it is")
+        from veritasvault.adapters.oidc_tokens import OidcTokens
+
+        tokens = OidcTokens(issuer, identity.FIELD)
+        return identity.of_subject(tokens.subject(identity.read_token(file), str(file)), issuer.url)
+
     @property
     def person(self) -> str:
         """The name of who commands, as the ledger has it."""
@@ -406,23 +425,3 @@ class Application:
 def bootstrap(environment: Mapping[str, str] | None = None) -> Application:
     """Wire the system from `VERITAS_*` variables; nothing is opened or written yet."""
     return Application(Settings.read(environment))
-    @cached_property
-    def identity(self) -> Identity:
-        """Who commands: the subject of the token that the settings name, verified, or this process's user.
-
-        Raises:
-            InvalidInput: the token does not hold, or nobody's tokens are believed.
-            Unavailable: the issuer's keys cannot be had.
-        """
-        from veritasvault import identity
-
-        file, issuer = self.settings.token_file, self.settings.issuer
-        if file is None:
-            return identity.of_process()
-        if issuer is None:
-            raise InvalidInput(identity.FIELD, str(file), "set VERITAS_OIDC_ISSUER to whose token it is")
-        from veritasvault.adapters.oidc_tokens import OidcTokens
-
-        tokens = OidcTokens(issuer, identity.FIELD)
-        return identity.of_subject(tokens.subject(identity.read_token(file), str(file)), issuer.url)
-
