@@ -60,10 +60,10 @@ def veritas(token_file: Path | None) -> None:
       veritas models show volatility_forecast@latest
       veritas verify --all
     """
-
     if token_file is not None:
         # The composition root reads settings from here, for every command alike.
         os.environ["VERITAS_TOKEN_FILE"] = str(token_file)
+
 
 models.add_command(card)
 for proof in (export_proof, verify_proof):
