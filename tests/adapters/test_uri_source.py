@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from domain.registry.errors import InvalidInput, NotFound, Unavailable
 from tests.servers.seaweedfs import S3Server
 from veritasvault.adapters.dvc_snapshot import DvcSnapshots
 from veritasvault.adapters.uri_source import UriSource
+from veritasvault.source_address import PATTERN, require_open
 
 CSV = b"asset,date,close\nA,2020-01-01,1.5\nA,2020-01-02,1.6\n"
 
@@ -238,3 +240,29 @@ def test_s3_credentials_come_from_an_airflow_connection(
         InvalidInput, match="aws_connection is 'no_such': add or correct the Airflow connection"
     ):
         UriSource(aws_connection="no_such").fetch(f"s3://{bucket}/prices.parquet", tmp_path / "to")
+
+
+@pytest.mark.parametrize(
+    ("uri", "refused"),
+    [
+        ("https://u:planted@host/prices.csv", True),
+        ("s3://key:plan/ted@bucket/prices.csv", True),
+        ("s3://key@bucket/prices.csv", True),
+        ("https://bucket.host/prices.csv?X-Amz-Signature=planted", True),
+        ("file:///data/prices.csv?token=planted", True),
+        ("s3://bucket/at@noon.csv", False),
+        ("sample://sp500", False),
+        ("/data/what?.csv", False),
+        ("snapshot:0123", False),
+        ("{as_of}/prices.csv", False),
+    ],
+)
+def test_a_source_with_a_secret_is_refused_by_the_form_and_by_the_adapter(uri: str, refused: bool) -> None:
+    """Sources are recorded; the form's pattern and the adapter agree on which may not be."""
+    assert (re.search(PATTERN, uri) is None) == refused
+    if not refused:
+        require_open("source", uri)
+        return
+    with pytest.raises(InvalidInput, match="take user, password and signature out") as e:
+        UriSource().fetch(uri, Path("/nowhere"))
+    assert "plan" not in str(e.value)

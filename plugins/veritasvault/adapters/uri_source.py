@@ -17,10 +17,10 @@ import polars as pl
 
 from domain.registry.canonical import as_digest
 from domain.registry.errors import InvalidInput, NoSuchSource, Unavailable
-from domain.registry.redaction import has_login
 from domain.risk.dataset import ROWS_SCHEMA, write_part
 from domain.risk.ports import SnapshotPort
 from veritasvault.adapters.s3_client import MISSING, S3Bucket, airflow_client, code_of, own_client
+from veritasvault.source_address import require_open
 
 FORMATS = (".parquet", ".csv", ".csv.gz")
 SCHEMES = "use sample://sp500, a path, file://, s3://bucket/key or snapshot:<sha256>"
@@ -68,7 +68,7 @@ class UriSource:
         """
         if any(ord(character) < 32 for character in uri):
             raise InvalidInput("source", uri, "remove control characters from it")
-        _require_no_secret(uri)
+        require_open("source", uri)
         try:
             destination.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -111,17 +111,6 @@ class UriSource:
         if self._snapshots is None:
             raise InvalidInput("source", uri, "configure a snapshot store before replaying a snapshot")
         return self._snapshots.materialize(as_digest("source", sha256), destination)
-
-
-def _require_no_secret(uri: str) -> None:
-    """A source is recorded with what was made of it, so neither a login nor a signature may be in it."""
-    if has_login(uri) or ("://" in uri and "?" in uri):
-        raise InvalidInput(
-            "source",
-            uri,
-            "take user, password and signature out, name S3 credentials by VERITAS_AWS_CONNECTION or AWS_* "
-            "variables",
-        )
 
 
 def _copied(uri: str, path: Path, destination: Path) -> Path:

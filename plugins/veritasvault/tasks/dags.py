@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from domain.risk.spec import ModelSpec
 from veritasvault.bootstrap import ENGINES, bootstrap
+from veritasvault.source_address import PATTERN, require_open
 from veritasvault.tasks.steps import REGISTERED
 
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ def form(spec: ModelSpec) -> dict[str, Param]:
     """The trigger form: as-of date, engine, source, assets and the trainer's parameters."""
     from airflow.sdk import Param
 
+    require_open("data.source", spec.data.source)
     fields = {
         "as_of": Param(
             None,
@@ -126,6 +128,7 @@ def form(spec: ModelSpec) -> dict[str, Param]:
             spec.data.source,
             type="string",
             minLength=1,
+            pattern=PATTERN,
             title="Source",
             description="URI of the prices (asset, date, close) as Parquet or CSV: sample://sp500, a path, "
             "s3://bucket/key or snapshot:SHA256. {as_of} stands for the resolved session.",
