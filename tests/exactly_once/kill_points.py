@@ -28,11 +28,13 @@ class KillPoints:
     kill_at: int | None
     kinds: tuple[str, ...] = ()
     reached: list[str] = field(default_factory=list)
+    _unchanged: bool = False
 
     def reach(self, moment: str) -> None:
         if self.kinds and not any(kind in moment for kind in self.kinds):
             return
-        if self.reached and self.reached[-1].startswith("after") and moment.startswith("before"):
+        between, self._unchanged = self._unchanged, moment.startswith("after")
+        if between and moment.startswith("before"):
             return  # The outside is as the step before this one left it, and a kill was there.
         self.reached.append(moment)
         if len(self.reached) == self.kill_at:

@@ -1,7 +1,7 @@
 """A process that registers is killed at every step it takes; an independent reader looks; a retry mends.
 
-What a registration does on the way is the same on every registry and ledger: it stages, stores, appends. So each
-kind of step is killed where it is at home, and the commit everywhere.
+What a registration does on the way is the same on every registry and ledger: it stages, stores, appends. So
+each kind of step is killed where it is at home, and the commit everywhere.
 """
 
 from __future__ import annotations
@@ -47,15 +47,15 @@ class SmallParts(Application):
 
 KILLED: dict[str, tuple[tuple[str, ...], int]] = {
     "filesystem-sqlite": ((), 60),
-    "filesystem-postgresql": (("SQL",), 9),
+    "filesystem-postgresql": (("SQL",), 6),
     "s3-sqlite": (("S3", "COMMIT"), 13),
     "s3-postgresql": (("COMMIT",), 3),
-    "oci-sqlite": (("HTTP", "COMMIT"), 23),
-    "git-sqlite": (("git", "link", "COMMIT"), 16),
+    "oci-sqlite": (("HTTP", "COMMIT"), 21),
+    "git-sqlite": (("git", "os.link", "COMMIT"), 16),
     "mlflow-sqlite": (("HTTP", "COMMIT"), 10),
 }
-"""By registry and ledger: the kinds of steps that are killed, all if none is named, and at how many moments at
-least; fewer means that some are no longer seen."""
+"""By registry and ledger: the kinds of steps that are killed, all if none is named, and the least number of
+moments at which that has to be."""
 
 
 @dataclass(frozen=True)
