@@ -114,6 +114,39 @@ def test_everything_is_flushed_before_the_manifest_appears(
     assert ("fsync", str(home)) in events[commit:]
 
 
+def test_an_attachment_flushes_the_way_to_it_that_was_not_flushed_yet(
+    registry: FilesystemModelRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a model just stored, its own directories; of one that others stored or made again, all above."""
+    flushed: list[str] = []
+    fsync = os.fsync
+
+    def watched(descriptor: int) -> None:
+        flushed.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", watched)
+
+    def attach(to: FilesystemModelRegistry, content: bytes) -> set[str]:
+        flushed.clear()
+        to.attach(model_id, content)
+        return {path.removeprefix(f"{registry.root}") for path in flushed if ".staging" not in path}
+
+    model_id, artifact, manifest = model(tmp_path / "m")
+    home = registry.root / "models" / model_id
+    own = {f"/models/{model_id}", f"/models/{model_id}/attachments"}
+    registry.store_model(model_id, artifact, manifest)
+    assert attach(registry, b"one") == own
+    assert attach(FilesystemModelRegistry(registry.root), b"two") == {*own, "/models", ""}
+    shutil.copytree(home, tmp_path / "again")
+    home.rename(tmp_path / "away")
+    (tmp_path / "again").rename(home)
+    assert attach(registry, b"three") == {*own, "/models", ""}
+    flushed.clear()
+    registry.store_model(model_id, artifact, manifest)
+    assert {"/models", ""} < {path.removeprefix(f"{registry.root}") for path in flushed}
+
+
 def _store(root: Path, artifact: Path, start: Any, answers: Any) -> None:
     described = model(artifact)
     start.wait()

@@ -39,12 +39,15 @@ class FilesystemModelRegistry:
         """`root` is made when the first model is stored."""
         self.root = Path(os.path.abspath(root))  # noqa: PTH100 - resolve() would need it to exist
         self.staging = self.root / ".staging"
+        # The model directory whose way from the root was flushed last, with its inode.
+        self._reachable: tuple[Path, int] | None = None
 
     def store_model(self, model_id: ModelId, artifact: StagedArtifact, manifest: bytes) -> None:
         verified = verified_manifest(as_model_id("model_id", model_id), manifest)
         if verified.artifact != artifact.artifact:
             raise InvalidInput("manifest", model_id, "it lists other files than the artifact holds")
         home = self._home(model_id)
+        self._reachable = None
         with self._translated(f"storing model {model_id} in {self.root}"):
             for file in artifact.artifact.files:
                 place = home / "artifact" / file.path
@@ -53,18 +56,18 @@ class FilesystemModelRegistry:
                     self._adopt(place, file.size, file.sha256)
             self._refuse_unlisted(model_id, {file.path for file in artifact.artifact.files})
             # Also when all was adopted: another writer may have linked and not flushed yet.
-            self._flush_directories(home / "artifact" / file.path for file in artifact.artifact.files)
-            self._put_bytes(manifest, home / "metadata.json")
+            self._flush_directories(home, (home / "artifact" / file.path for file in artifact.artifact.files))
+            self._put_bytes(manifest, home, "metadata.json")
 
     def retrieve_model(self, model_id: ModelId, destination: Path) -> None:
         retrieve(self, as_model_id("model_id", model_id), destination)
 
     def attach(self, model_id: ModelId, content: bytes) -> Digest:
         sha256 = digest(content)
-        place = self._home(model_id) / "attachments" / sha256
+        home = self._home(model_id)
         with self._translated(f"attaching to model {model_id} in {self.root}"):
-            self._make_directories(place.parent)
-            self._put_bytes(content, place)
+            self._make_directories(home / "attachments")
+            self._put_bytes(content, home, f"attachments/{sha256}")
         return sha256
 
     def exists(self, model_id: ModelId) -> bool:
@@ -210,8 +213,9 @@ class FilesystemModelRegistry:
                 _write(copy, iter(lambda: content.read(_CHUNK), b""))
             return _link(copy, place)
 
-    def _put_bytes(self, content: bytes, place: Path) -> None:
+    def _put_bytes(self, content: bytes, home: Path, name: str) -> None:
         """Store and flush under the name, or adopt what is there, and flush the way to it."""
+        place = home / name
         if _stat(place) is None:
             with private_directory(self.staging) as temporary:
                 _write(temporary / "file", iter((content,)))
@@ -220,7 +224,7 @@ class FilesystemModelRegistry:
             linked = False
         if not linked:
             self._adopt(place, len(content), digest(content))
-        self._flush_directories(iter((place,)))
+        self._flush_directories(home, iter((place,)))
 
     def _refuse_unlisted(self, model_id: ModelId, listed: set[str]) -> None:
         for file in self.contents(model_id):
@@ -239,11 +243,19 @@ class FilesystemModelRegistry:
                 raise Unavailable(message) from error
             raise self._not_a_directory(broken) from error
 
-    def _flush_directories(self, places: Iterator[Path]) -> None:
-        """Flush every directory from the places up to the root, each once, the deepest first."""
+    def _flush_directories(self, home: Path, places: Iterator[Path]) -> None:
+        """Flush every directory from the places up to the root, each once, the deepest first.
+
+        Those above a model's own directory hold no more than its name, so that what follows in the same
+        registration need not flush them again.
+        """
         directories = {parent for place in places for parent in place.parents if self._inside(parent)}
+        reachable = (home, home.stat().st_ino)
+        if reachable == self._reachable:
+            directories.difference_update(home.parents)
         for directory in sorted(directories, key=lambda path: len(path.parts), reverse=True):
             flush_directory(directory)
+        self._reachable = reachable
 
     def _inside(self, path: Path) -> bool:
         return path == self.root or self.root in path.parents
