@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from domain.registry.evidence import Attachment
     from domain.registry.ledger.ledger import Ledger
     from domain.registry.lifecycle.service import ModelLifecycle
+    from domain.registry.migration import Migration
     from domain.registry.ports import ModelRegistryPort, SignerPort, WitnessPort
     from domain.registry.proofs.export import ProofExport
     from domain.registry.registration import ModelRegistration
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from veritasvault.adapters.mlflow_registry import MlflowModelRegistry
     from veritasvault.adapters.opa_policy import OpaPolicy
     from veritasvault.adapters.rego_policy import RegoPolicy
+    from veritasvault.adapters.sql_ledger import SqlLedger
     from veritasvault.identity import Identity
     from veritasvault.settings import TransitAddress
 
@@ -130,9 +132,15 @@ class Application:
     @cached_property
     def ledger(self) -> Ledger:
         from domain.registry.ledger.ledger import Ledger
+
+        return Ledger(self.sql_ledger, self.checkpoint_signer)
+
+    @cached_property
+    def sql_ledger(self) -> SqlLedger:
+        """The database under `ledger`."""
         from veritasvault.adapters.sql_ledger import SqlLedger
 
-        return Ledger(SqlLedger(self.settings.ledger), self.checkpoint_signer)
+        return SqlLedger(self.settings.ledger)
 
     @cached_property
     def checkpoint_signer(self) -> SignerPort:
@@ -217,6 +225,21 @@ class Application:
             self.ledger,
             staging=self.staging,
             clock=self.clock,
+        )
+
+    def migration(self, destination: Application) -> Migration:
+        """The copying of what this registry and its ledger hold to those of another system; where both have
+        the same ledger, of the models alone."""
+        from domain.registry.migration import Migration
+
+        same = destination.settings.ledger == self.settings.ledger
+        return Migration(
+            self.registry,
+            self.sql_ledger,
+            destination.registry,
+            None if same else destination.sql_ledger,
+            signer=self.checkpoint_signer,
+            staging=destination.staging,
         )
 
     @cached_property
@@ -422,6 +445,17 @@ class Application:
         return asked.stdout.strip()
 
 
-def bootstrap(environment: Mapping[str, str] | None = None) -> Application:
-    """Wire the system from `VERITAS_*` variables; nothing is opened or written yet."""
-    return Application(Settings.read(environment))
+def bootstrap(
+    environment: Mapping[str, str] | None = None, *, registry: str | None = None, ledger: str | None = None
+) -> Application:
+    """Wire the system from `VERITAS_*` variables; nothing is opened or written yet.
+
+    Args:
+        registry, ledger: take the place of VERITAS_REGISTRY and VERITAS_LEDGER.
+
+    Raises:
+        InvalidInput: naming the variable that is unknown or unusable.
+    """
+    given = {"VERITAS_REGISTRY": registry, "VERITAS_LEDGER": ledger}
+    replaced = {name: value for name, value in given.items() if value is not None}
+    return Application(Settings.read({**(os.environ if environment is None else environment), **replaced}))

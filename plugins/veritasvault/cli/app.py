@@ -14,6 +14,7 @@ from veritasvault.cli.failures import run
 from veritasvault.cli.keys import keys
 from veritasvault.cli.ledger import ledger
 from veritasvault.cli.lifecycle import commands as lifecycle_commands
+from veritasvault.cli.migrate import migrate
 from veritasvault.cli.mlflow_sync import mlflow
 from veritasvault.cli.models import models
 from veritasvault.cli.options import CONTEXT, PATH
@@ -70,6 +71,7 @@ for proof in (export_proof, verify_proof):
     veritas.add_command(proof)
 for command in (models, verify, register, *lifecycle_commands(), ledger, keys, policy, mlflow, doctor):
     veritas.add_command(command)
+veritas.add_command(migrate)
 
 
 def main() -> None:
