@@ -171,7 +171,7 @@ def decide_rejection(
     _require_role(actor, ROLES)
     if state.champion == version:
         raise StaleDecision(f"{state.name}@{version} is the champion: roll back or retire it")
-    if state.rejected.get(version) == evidence:
+    if state.was_rejected(version, evidence):
         return ()
     return (ModelRejectedEvent(state.name, state.sequence, version, evidence, reason, actor.name, at),)
 

@@ -175,7 +175,7 @@ def _objections_to_promotion(
         for gate in candidate.gates
         if gate.outcome != "passed"
     ]
-    if candidate.evidence is not None and state.rejected.get(candidate.version) == candidate.evidence:
+    if state.was_rejected(candidate.version, candidate.evidence):
         found.append(f"{what} was rejected on this evidence")
     latest = state.latest_champion_as_of
     if candidate.as_of is not None and latest is not None and candidate.as_of < latest:

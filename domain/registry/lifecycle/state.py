@@ -82,6 +82,10 @@ class Lifecycle:
         """Whether this version was kept from this champion's place on this evidence."""
         return _is_of(self.refused.get(version), incumbent, evidence)
 
+    def was_rejected(self, version: int, evidence: Digest | None) -> bool:
+        """Whether somebody said no to this version on this evidence."""
+        return evidence is not None and self.rejected.get(version) == evidence
+
     def is_waiting(self, version: int, incumbent: int | None, evidence: Digest) -> bool:
         """Whether that proposal waits for people now."""
         return version in self.waiting and self.was_proposed(version, incumbent, evidence)
