@@ -15,6 +15,7 @@ from domain.registry.events import (
     NotReproducedEvent,
     RegistrationRefusedEvent,
 )
+from domain.registry.events.collection import AttachmentOfModel, CollectedEvent, CondemnedEvent
 from domain.registry.events.keys import KEY_ROLES
 from domain.registry.evidence import OUTCOMES, AttachmentRef, GateResult
 from domain.registry.lineage import Lineage
@@ -105,4 +106,24 @@ key_introduced = st.builds(
     moments,
 )
 key_revoked = st.builds(KeyRevokedEvent, st.integers(0, 2**40), digests, texts, provenances, moments)
-events = st.one_of(registered, refused, not_reproduced, key_introduced, key_revoked)
+attachments_of_models = st.builds(AttachmentOfModel, model_ids, digests)
+condemned = st.builds(
+    CondemnedEvent,
+    st.integers(0, 2**40),
+    st.lists(model_ids, max_size=3).map(tuple),
+    st.lists(attachments_of_models, max_size=3).map(tuple),
+    texts,
+    moments,
+    provenances,
+    moments,
+)
+collected = st.builds(
+    CollectedEvent,
+    st.integers(0, 2**40),
+    st.lists(model_ids, max_size=3).map(tuple),
+    st.lists(attachments_of_models, max_size=3).map(tuple),
+    texts,
+    provenances,
+    moments,
+)
+events = st.one_of(registered, refused, not_reproduced, key_introduced, key_revoked, condemned, collected)

@@ -75,7 +75,7 @@ class Collector:
         def condemn(run: Run) -> Decide:
             return lambda view: decide_condemnation(view, references, models, attachments, run)
 
-        return self._through(condemn, provenance)
+        return self._through(condemn, references, provenance)
 
     def finish(self, provenance: Provenance) -> CollectedEvent | None:
         """Delete what a run condemned that ended before it was collected; None if there is none.
@@ -86,7 +86,7 @@ class Collector:
         """
         if CollectionState.of(self._ledger.view()).open is None:
             return None
-        return self._through(lambda run: lambda view: decide_takeover(view, run), provenance)
+        return self._through(lambda run: lambda view: decide_takeover(view, run), References(), provenance)
 
     def settled(self, model_id: ModelId, provenance: Provenance) -> int:
         """How many events about collections there are, when none of them is about to delete the model.
@@ -109,7 +109,9 @@ class Collector:
                     raise
                 self._sleep(_PAUSE)
 
-    def _through(self, condemn: Callable[[Run], Decide], provenance: Provenance) -> CollectedEvent | None:
+    def _through(
+        self, condemn: Callable[[Run], Decide], references: References, provenance: Provenance
+    ) -> CollectedEvent | None:
         # Measured from before the event is written, so that waiting for the ledger counts too.
         end = self._monotonic() + self._lease.total_seconds() / 2
         now = self._clock.now()
@@ -119,7 +121,10 @@ class Collector:
             return None
         condemned = recorded[0].event
         assert isinstance(condemned, CondemnedEvent)
-        require_unlisted(References().read(self._ledger.view()), condemned)
+        # In one view: once another run has collected it, it may be stored and registered again.
+        view = self._ledger.view()
+        require_own(view, condemned)
+        require_unlisted(references.read(view), condemned)
         for model_id in condemned.models:
             self._require_time(condemned, end)
             self._repository.delete_model(model_id)
