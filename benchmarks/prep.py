@@ -24,21 +24,24 @@ from typing import Any, Self
 
 import numpy as np
 import psutil
-import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from benchmarks.report import Line, show
-from domain.risk.dataset import ASSETS_PER_PART, ROWS_SCHEMA, Dataset, Part, write_part
+from domain.risk.dataset import Dataset
+from domain.risk.feature_set import feature_table
 from domain.risk.features import FeatureDefinition, feature_definition
+from domain.risk.history import RowVectors
 from domain.risk.ports import PrepEnginePort
 from domain.risk.preparation import prepare
+from domain.risk.row_blocks import write_blocks
 from veritasvault.adapters.dask_prep import DaskPrepEngine
 from veritasvault.adapters.spark_prep import SparkPrepEngine
 
 DASK_LIMIT, SPARK_LIMIT, SQL_LIMIT = 1.5, 3.0, 0.25
 DAYS = 5_000
 ROUNDS = 3
-WARM_PARTS = 32
+WARM_PARTS = 12
 PROCESSES = {"pool": "spawn_main", "dask": "dask worker", "spark": "java", "spark sql": "java"}
 TARGET = "realised_volatility_5_ahead"
 IN_SQL = (
@@ -106,7 +109,7 @@ def measure(rows: int) -> list[Line]:
             start_up = _seconds(partial(stack.enter_context, engine))
             lines.append(Line(f"{engine.name}: start-up, s", start_up, None))
             engines.append(engine)
-        panel = make_panel(Path(directory) / "panel", rows, engines[0])
+        panel = make_panel(Path(directory) / "panel", rows)
         definition = feature_definition(COLUMNS, TARGET)
         run = partial(_prepared, panel, definition, Path(directory) / "features")
         warm = Dataset(panel.root, panel.parts[:WARM_PARTS])
@@ -140,24 +143,14 @@ def measure(rows: int) -> list[Line]:
         return lines
 
 
-def make_panel(root: Path, rows: int, engine: PrepEnginePort) -> Dataset:
+def make_panel(root: Path, rows: int) -> Dataset:
     """Random walks of 5,000 days, the same for the same number of rows."""
-    root.mkdir()
-    parts = max(1, round(rows / DAYS / ASSETS_PER_PART))
-    return Dataset.seal(root, engine.map(partial(_make_part, root), range(parts)))
-
-
-def _make_part(root: Path, number: int) -> Part:
-    moves = np.random.default_rng(number).normal(0.0002, 0.015, (ASSETS_PER_PART, DAYS))
-    names = [f"A{number * ASSETS_PER_PART + place:05d}" for place in range(ASSETS_PER_PART)]
-    table = pa.table(
-        {
-            "asset": np.repeat(names, DAYS),
-            "date": pa.array(np.tile(np.arange(DAYS, dtype=np.int32), ASSETS_PER_PART)).cast(pa.date32()),
-            "close": 100 * np.exp(moves.cumsum(axis=1)).ravel(),
-        }
-    )
-    return write_part(table, root / f"part-{number:05d}.parquet", ROWS_SCHEMA)
+    assets = max(1, round(rows / DAYS))
+    moves = np.random.default_rng(0).normal(0.0002, 0.015, (assets, DAYS))
+    names = tuple(f"A{number:05d}" for number in range(assets))
+    codes = np.repeat(np.arange(assets, dtype=np.int32), DAYS)
+    dates = np.tile(np.arange(DAYS, dtype=np.int32), assets)
+    return write_blocks(RowVectors(names, codes, dates, 100 * np.exp(moves.cumsum(axis=1)).ravel()), root)
 
 
 def _prepared(rows: Dataset, definition: FeatureDefinition, destination: Path, engine: PrepEnginePort) -> str:
@@ -184,13 +177,12 @@ def _spark_sql(engine: Any, panel: Dataset, definition: FeatureDefinition, direc
 
 def _require_same(directory: Path, definition: FeatureDefinition) -> None:
     """Both ways have to have done the same work: the same rows, and equal values up to rounding."""
-    theirs, ours = (
-        ds.dataset(directory / "sql", format="parquet"),
-        ds.dataset(sorted(str(path) for path in (directory / "features").glob("part-*"))),
-    )
-    if theirs.count_rows() != ours.count_rows():
-        raise SystemExit(f"spark sql gave {theirs.count_rows()} rows, we {ours.count_rows()}")
-    one = [source.to_table(filter=ds.field("asset") == "A00003").sort_by("date") for source in (theirs, ours)]
+    theirs = ds.dataset(directory / "sql", format="parquet")
+    ours = feature_table(Dataset.open(directory / "features"))
+    if theirs.count_rows() != ours.num_rows:
+        raise SystemExit(f"spark sql gave {theirs.count_rows()} rows, we {ours.num_rows}")
+    chosen = pc.field("asset") == "A00003"
+    one = [theirs.to_table(filter=chosen).sort_by("date"), ours.filter(chosen)]
     for theirs_name, name in [*((column, column) for column in IN_SQL), ("target", definition.target)]:
         values = [
             table.column(column).to_numpy() for table, column in zip(one, (theirs_name, name), strict=True)

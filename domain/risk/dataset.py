@@ -1,19 +1,24 @@
-"""Datasets of canonical Parquet parts: the same rows give the same bytes, so a dataset has one digest."""
+"""Datasets of canonical Parquet parts: the same rows give the same bytes, so a dataset has one digest.
+
+A part holds one block of days, so datasets of successive as-of dates have all parts but the last in common.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from domain.registry.canonical import Digest, digest_of, encode
+from domain.registry.canonical import Digest, digest_of
 from domain.registry.errors import IntegrityError, NotFound
 from domain.registry.records import Fields
 
@@ -21,29 +26,50 @@ INDEX = "dataset.json"
 ROWS_SCHEMA = pa.schema([("asset", pa.string()), ("date", pa.date32()), ("close", pa.float64())])
 """Canonical rows of a price panel: one closing price per asset and session, in the asset's currency."""
 
-ASSETS_PER_PART = 8
-"""A part holds this many assets in the order of their names: fixed, so that parts depend on data alone."""
-
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One Parquet file of a dataset: file name, rows, size in bytes, SHA-256."""
+    """One Parquet file of a dataset: file name, rows, size in bytes, SHA-256.
+
+    Attributes:
+        listed: the assets whose first row of all is in this part, sorted; empty for features. It tells who
+            looks for an asset's earlier rows where to stop.
+    """
 
     name: str
     rows: int
     size: int
     sha256: Digest
+    listed: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        return {"name": self.name, "rows": self.rows, "size": self.size, "sha256": self.sha256}
+        return {
+            "name": self.name,
+            "rows": self.rows,
+            "size": self.size,
+            "sha256": self.sha256,
+            "listed": list(self.listed),
+        }
+
+    @classmethod
+    def from_json(cls, value: object) -> Part:
+        """Read what `to_json` gives. Raises InvalidInput."""
+        values = Fields.of("part", value, tuple(cls.__slots__)).values
+        return cls(**{**values, "listed": tuple(values["listed"])})
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """A directory of parts and the index that names them."""
+    """A directory with an index that names the parts.
+
+    Attributes:
+        store: the directory that holds the parts' files under their SHA-256, where datasets share them; None
+            if they lie beside the index under their own names.
+    """
 
     root: Path
     parts: tuple[Part, ...]
+    store: Path | None = None
 
     @property
     def digest(self) -> Digest:
@@ -56,14 +82,19 @@ class Dataset:
 
     @property
     def paths(self) -> list[Path]:
-        return [self.root / part.name for part in self.parts]
+        return [self.path(part) for part in self.parts]
+
+    def path(self, part: Part) -> Path:
+        """Where a part's file is."""
+        return self.root / part.name if self.store is None else self.store / part.sha256
 
     @classmethod
-    def seal(cls, root: Path, parts: Iterable[Part]) -> Dataset:
+    def seal(cls, root: Path, parts: Iterable[Part], store: Path | None = None) -> Dataset:
         """Write the index, which makes the directory a dataset."""
-        dataset = cls(root, tuple(sorted(parts, key=lambda part: part.name)))
+        dataset = cls(root, tuple(sorted(parts, key=lambda part: part.name)), store)
         temporary = root / f".{INDEX}.{os.getpid()}"
-        temporary.write_bytes(encode([part.to_json() for part in dataset.parts]))
+        listed = [part.to_json() for part in dataset.parts]
+        temporary.write_text(json.dumps({"store": None if store is None else str(store), "parts": listed}))
         temporary.replace(root / INDEX)
         return dataset
 
@@ -75,37 +106,77 @@ class Dataset:
             NotFound: no dataset lies there.
         """
         try:
-            listed = json.loads((root / INDEX).read_bytes())
+            index = json.loads((root / INDEX).read_bytes())
         except OSError as error:
             raise NotFound(f"dataset {root} is missing: run the task that prepares it again") from error
-        fields = [Fields.of("part", item, tuple(Part.__slots__)) for item in listed]
-        return cls(root, tuple(Part(**item.values) for item in fields))
+        parts = tuple(Part.from_json(item) for item in index["parts"])
+        return cls(root, parts, None if index["store"] is None else Path(index["store"]))
+
+    def read(self, part: Part) -> pa.Table:
+        """A part as a table, asset dictionary-encoded.
+
+        Raises:
+            IntegrityError: its bytes changed; names it.
+            NotFound: its file is gone.
+        """
+        try:
+            data = self.path(part).read_bytes()
+        except FileNotFoundError as error:
+            raise NotFound(
+                f"part {part.name} of dataset {self.root} is missing: run the task that prepares it again"
+            ) from error
+        if hashlib.sha256(data).hexdigest() != part.sha256:
+            raise IntegrityError(f"part {part.name} of dataset {self.root} changed: its SHA-256 is another")
+        # One thread: the engine's processes already share the cores.
+        return pq.read_table(pa.BufferReader(data), use_threads=False, read_dictionary=["asset"])
 
     def tables(self) -> Iterator[pa.Table]:
-        """The parts as tables, each checked against its digest.
+        """The parts as tables, each checked against its digest, asset dictionary-encoded.
 
         Raises:
             IntegrityError: a part's bytes changed; names it.
         """
         for part in self.parts:
-            data = (self.root / part.name).read_bytes()
-            if hashlib.sha256(data).hexdigest() != part.sha256:
-                raise IntegrityError(
-                    f"part {part.name} of dataset {self.root} changed: its SHA-256 is another"
-                )
-            yield pq.read_table(pa.BufferReader(data))
+            yield self.read(part)
+
+
+def in_order(tables: Sequence[pa.Table]) -> pa.Table:
+    """Tables of successive blocks as one, sorted by (asset, date); asset is a dictionary of sorted names."""
+    table = pa.concat_tables(tables).unify_dictionaries().combine_chunks()
+    codes = table.column("asset").combine_chunks().cast(pa.dictionary(pa.int32(), pa.string()))
+    order = pc.array_sort_indices(codes.dictionary)
+    rank = np.empty(len(order), dtype=np.int32)
+    rank[order.to_numpy()] = np.arange(len(order), dtype=np.int32)
+    ranked = rank[codes.indices.to_numpy()]
+    names = pa.DictionaryArray.from_arrays(pa.array(ranked), codes.dictionary.take(order))
+    table = table.set_column(table.column_names.index("asset"), "asset", names)
+    # Stable, so that the rows of an asset stay in the order of their blocks, which is that of time.
+    return table.take(pa.array(np.argsort(ranked, kind="stable"))).combine_chunks()
 
 
 def write_part(table: pa.Table, path: Path, schema: pa.Schema) -> Part:
-    """Write rows, already sorted by (asset, date), as canonical Parquet.
+    """Write rows, already sorted by (asset, date), as a part of canonical Parquet."""
+    data = canonical_parquet(table, schema)
+    path.write_bytes(data)
+    return part_of(path.name, table, data)
+
+
+def part_of(name: str, table: pa.Table, data: bytes) -> Part:
+    """The part that a table's canonical bytes are."""
+    return Part(name, table.num_rows, len(data), Digest(hashlib.sha256(data).hexdigest()))
+
+
+def canonical_parquet(table: pa.Table, schema: pa.Schema) -> bytes:
+    """The bytes of rows that are already sorted by (asset, date).
 
     Every setting that could change bytes is fixed here; the footer names the pyarrow version, which the
     environment's digest covers.
     """
     table = table.select(schema.names).cast(schema).combine_chunks().replace_schema_metadata(None)
+    sink = pa.BufferOutputStream()
     pq.write_table(
         table,
-        path,
+        sink,
         version="2.6",
         data_page_version="1.0",
         compression="zstd",
@@ -114,5 +185,4 @@ def write_part(table: pa.Table, path: Path, schema: pa.Schema) -> Part:
         use_dictionary=[name for name in ("asset", "date") if name in schema.names],
         store_schema=False,
     )
-    data = path.read_bytes()
-    return Part(path.name, table.num_rows, len(data), Digest(hashlib.sha256(data).hexdigest()))
+    return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]

@@ -6,26 +6,25 @@ so it is enough to recompute the rows just before a cut-off, from one window of 
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from domain.registry.errors import InvalidInput
+from domain.risk.blocks import iso
 from domain.risk.dataset import Dataset
+from domain.risk.feature_set import blocks_of, feature_table
 from domain.risk.features.compute import feature_values
 from domain.risk.features.definition import FeatureDefinition
 from domain.risk.features.market import NO_FACTORS, MarketFactors, MarketSums
-from domain.risk.features.panel import Integers, Panel
+from domain.risk.features.panel import Integers, positions
 from domain.risk.features.windows import Floats
-from domain.risk.preparation import PanelPart, read_part
+from domain.risk.history import RowVectors, all_rows
 
 _SESSIONS_COMPARED = 5
-_EPOCH = dt.date(1970, 1, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,29 +40,20 @@ class _Stretch:
 
 @dataclass(frozen=True, slots=True)
 class _Excerpt:
-    """A part's rows around a stretch, and what the feature set holds for it.
+    """The rows around a stretch, and what the feature set holds for it."""
 
-    Attributes:
-        asset: codes, as in `names`; with date and close of shape (n,).
-        stored: the feature set's rows of the stretch.
-    """
-
-    names: pa.Array
-    asset: Integers
-    date: Integers
-    close: Floats
+    rows: RowVectors
     stored: pa.Table
 
-    def with_garbage(self, cutoff: int, random: np.random.Generator) -> _Excerpt:
+    def with_garbage(self, cutoff: int, random: np.random.Generator) -> RowVectors:
         """Prices after the cut-off shuffled and scaled, each by another factor."""
-        later = np.flatnonzero(self.date > cutoff)
-        close = self.close.copy()
+        later = np.flatnonzero(self.rows.date > cutoff)
+        close = self.rows.close.copy()
         close[later] = random.permutation(close[later]) * np.exp(random.normal(size=len(later)))
-        return replace(self, close=close)
+        return replace(self.rows, close=close)
 
-    def without_later(self, cutoff: int) -> _Excerpt:
-        known = self.date <= cutoff
-        return replace(self, asset=self.asset[known], date=self.date[known], close=self.close[known])
+    def without_later(self, cutoff: int) -> RowVectors:
+        return self.rows.at(np.flatnonzero(self.rows.date <= cutoff))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +79,7 @@ class _Cells:
         return list(zip(self.asset.tolist(), self.date.tolist(), strict=True))
 
     def place(self, row: int) -> str:
-        return f"{self.asset[row]} on {_iso(int(self.date[row]))}"
+        return f"{self.asset[row]} on {iso(int(self.date[row]))}"
 
 
 def probe(
@@ -107,28 +97,25 @@ def probe(
         InvalidInput: the feature set is empty, or of another panel's parts.
         IntegrityError: a part of the rows or of the features changed since it was sealed.
     """
-    if [part.name for part in rows.parts] != [part.name for part in features.parts] or not features.rows:
+    if [part.name for part in rows.parts] != blocks_of(features) or not features.rows:
         raise InvalidInput(
             "features", str(features.root), "give the feature set that was prepared from these rows"
         )
-    stretches = _stretches(features, probes, seed)
-    excerpts: dict[_Stretch, list[_Excerpt]] = {stretch: [] for stretch in stretches}
-    for part, stored in zip(rows.parts, features.tables(), strict=True):
-        whole = read_part(rows.root, part)
-        for stretch in stretches:
-            excerpts[stretch].append(_excerpt(whole, stored, stretch, definition))
+    whole, stored = all_rows(rows), feature_table(features)
+    stretches = _stretches(_days(stored), probes, seed)
     violations = [
         sentence
         for stretch in stretches
-        for sentence in _violations(excerpts[stretch], stretch, definition, np.random.default_rng(seed))
+        for sentence in _violations(
+            _excerpt(whole, stored, stretch, definition), stretch, definition, np.random.default_rng(seed)
+        )
     ]
-    return tuple(_iso(stretch.cutoff) for stretch in stretches), tuple(violations)
+    return tuple(iso(stretch.cutoff) for stretch in stretches), tuple(violations)
 
 
-def _stretches(features: Dataset, probes: int, seed: int) -> list[_Stretch]:
+def _stretches(dates: Integers, probes: int, seed: int) -> list[_Stretch]:
     """A cut-off from each of `probes` equal spans of the feature set's sessions, drawn by the seed."""
-    dates = [np.unique(_days(pq.read_table(path, columns=["date"]))) for path in features.paths]
-    sessions = np.unique(np.concatenate(dates))
+    sessions = np.unique(dates)
     before_last = max(1, len(sessions) - 1)  # nothing follows the last session
     random = np.random.default_rng(seed)
     spans = np.array_split(np.arange(before_last), min(probes, before_last))
@@ -136,35 +123,33 @@ def _stretches(features: Dataset, probes: int, seed: int) -> list[_Stretch]:
     return [_Stretch(int(sessions[max(0, end - _SESSIONS_COMPARED + 1)]), int(sessions[end])) for end in ends]
 
 
-def _excerpt(part: PanelPart, stored: pa.Table, stretch: _Stretch, definition: FeatureDefinition) -> _Excerpt:
+def _excerpt(
+    whole: RowVectors, stored: pa.Table, stretch: _Stretch, definition: FeatureDefinition
+) -> _Excerpt:
     """Of each asset: a window of rows before the stretch, the stretch, and a window of rows after it."""
-    assets, panel = part.table.column("asset").combine_chunks(), part.panel
-    codes = assets.indices.to_numpy()
-    earlier = np.bincount(codes[panel.date < stretch.first], minlength=len(assets.dictionary))[codes]
-    until = np.bincount(codes[panel.date <= stretch.cutoff], minlength=len(assets.dictionary))[codes]
-    near = (panel.position >= earlier - definition.window) & (panel.position < until + definition.window)
+    assets, position = len(whole.names), positions(whole.asset)
+    earlier = np.bincount(whole.asset[whole.date < stretch.first], minlength=assets)[whole.asset]
+    until = np.bincount(whole.asset[whole.date <= stretch.cutoff], minlength=assets)[whole.asset]
+    near = (position >= earlier - definition.window) & (position < until + definition.window)
     compared = pa.array(stretch.holds(_days(stored)))
-    return _Excerpt(
-        assets.dictionary, codes[near], panel.date[near], panel.close[near], stored.filter(compared)
-    )
+    return _Excerpt(whole.at(np.flatnonzero(near)), stored.filter(compared))
 
 
 def _violations(
-    excerpts: list[_Excerpt], stretch: _Stretch, definition: FeatureDefinition, random: np.random.Generator
+    excerpt: _Excerpt, stretch: _Stretch, definition: FeatureDefinition, random: np.random.Generator
 ) -> Iterator[str]:
-    real = _recomputed(excerpts, stretch, definition)
-    garbage = [excerpt.with_garbage(stretch.cutoff, random) for excerpt in excerpts]
-    nothing = [excerpt.without_later(stretch.cutoff) for excerpt in excerpts]
-    futures = [_recomputed(future, stretch, definition) for future in (garbage, nothing)]
-    stored, known = _stored(excerpts, definition), real.finite()
+    real = _recomputed(excerpt.rows, stretch, definition)
+    changed = (excerpt.with_garbage(stretch.cutoff, random), excerpt.without_later(stretch.cutoff))
+    futures = [_recomputed(rows, stretch, definition) for rows in changed]
+    stored, known = _stored(excerpt.stored, definition), real.finite()
     same_rows = stored.rows() == known.rows()
     if not same_rows:
-        yield f"the feature set has other rows up to {_iso(stretch.cutoff)} than its definition gives"
+        yield f"the feature set has other rows up to {iso(stretch.cutoff)} than its definition gives"
     for column, name in enumerate(definition.columns):
         seen = [rows for rows in (real.differing(future, column) for future in futures) if len(rows)]
         if seen:
             yield (
-                f"feature {name} of {real.place(seen[0][0])} depends on rows after {_iso(stretch.cutoff)}, "
+                f"feature {name} of {real.place(seen[0][0])} depends on rows after {iso(stretch.cutoff)}, "
                 f"so do {max(map(len, seen))} of {len(real.date)} cells"
             )
         elif same_rows and len(rows := stored.differing(known, column)):
@@ -174,49 +159,24 @@ def _violations(
             )
 
 
-def _recomputed(excerpts: list[_Excerpt], stretch: _Stretch, definition: FeatureDefinition) -> _Cells:
-    """The features of a stretch from the excerpts alone, in the order of parts and rows."""
-    panels = [Panel.of_prices(excerpt.asset, excerpt.date, excerpt.close) for excerpt in excerpts]
+def _recomputed(rows: RowVectors, stretch: _Stretch, definition: FeatureDefinition) -> _Cells:
+    """The features of a stretch from an excerpt alone, in the order of rows."""
+    panel = rows.panel
     factors = NO_FACTORS
     if definition.market_features:
-        sums = MarketSums.merged([MarketSums.of_panel(panel) for panel in panels])
-        factors = MarketFactors.of(sums, definition.market_features)
-    cells = []
-    for excerpt, panel in zip(excerpts, panels, strict=True):
-        rows = np.flatnonzero(stretch.holds(panel.date) & (panel.position >= definition.window - 1))
-        names = excerpt.names.take(pa.array(excerpt.asset[rows])).to_numpy(zero_copy_only=False)
-        values = feature_values(panel, definition, factors)
-        cells.append(_Cells(names, panel.date[rows], [column[rows] for column in values]))
-    return _joined(cells)
+        factors = MarketFactors.of(MarketSums.of_panel(panel), definition.market_features)
+    held = np.flatnonzero(stretch.holds(panel.date) & (panel.position >= definition.window - 1))
+    names = np.array(rows.names, dtype=object)[rows.asset[held]]
+    values = feature_values(panel, definition, factors)
+    return _Cells(names, panel.date[held], [column[held] for column in values])
 
 
-def _stored(excerpts: list[_Excerpt], definition: FeatureDefinition) -> _Cells:
-    """What the feature set holds for the excerpts' stretch."""
-    return _joined(
-        [
-            _Cells(
-                stored.column("asset").to_numpy(),
-                _days(stored),
-                [stored.column(name).to_numpy() for name in definition.columns],
-            )
-            for stored in (excerpt.stored for excerpt in excerpts)
-        ]
-    )
-
-
-def _joined(cells: list[_Cells]) -> _Cells:
-    columns = zip(*(cell.columns for cell in cells), strict=True)
-    return _Cells(
-        np.concatenate([cell.asset for cell in cells]),
-        np.concatenate([cell.date for cell in cells]),
-        [np.concatenate(column) for column in columns],
-    )
+def _stored(stored: pa.Table, definition: FeatureDefinition) -> _Cells:
+    """What the feature set holds for a stretch."""
+    assets = stored.column("asset").cast(pa.string()).to_numpy()
+    return _Cells(assets, _days(stored), [stored.column(name).to_numpy() for name in definition.columns])
 
 
 def _days(table: pa.Table) -> Integers:
     days: Integers = table.column("date").cast(pa.int32()).to_numpy()
     return days
-
-
-def _iso(day: int) -> str:
-    return (_EPOCH + dt.timedelta(days=day)).isoformat()

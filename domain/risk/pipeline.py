@@ -29,6 +29,7 @@ from domain.risk.spec import ModelSpec
 from domain.risk.workspace import Workspace, artifact_in, read_record, write_record
 
 if TYPE_CHECKING:
+    from domain.risk.block_store import BlockStore
     from domain.risk.dataset import Dataset
     from domain.risk.evaluation import Evaluation
     from domain.risk.ports import (
@@ -170,7 +171,7 @@ class ModelPipeline:
                     raise
                 raise not_arrived(f"the source {uri} does not exist yet", deadline) from error
             snapshot = parts.snapshots.snapshot(raw)
-            rows = canonical_rows(raw, session, assets, scratch / "rows")
+            rows = canonical_rows(raw, session, assets, scratch / "rows", self._blocks())
             require_session(rows, session, may_arrive_until=deadline if may_arrive else None)
             home = self._parts.workspace.keep(rows.dataset.root, "rows", rows.dataset.digest)
         return Rows(
@@ -184,15 +185,21 @@ class ModelPipeline:
         )
 
     def prepare(self, rows: Rows, engine: str) -> Features:
-        """Compute the feature set on an engine; every engine gives the same bytes."""
+        """Assemble the feature set from blocks; those that no run made yet are computed on an engine.
+
+        Every engine gives the same bytes.
+        """
         from domain.risk.features import feature_definition
         from domain.risk.preparation import prepare
 
         definition = feature_definition(self._spec.columns, self._spec.target)
         with self._parts.workspace.scratch() as scratch, self._parts.engine(engine) as executor:
-            prepared = prepare(_open(rows), definition, executor, scratch / "features")
+            prepared = prepare(_open(rows), definition, executor, scratch / "features", store=self._blocks())
             home = self._parts.workspace.keep(prepared.dataset.root, "features", prepared.dataset.digest)
         return Features(str(home), prepared.dataset.digest, engine, asdict(rows))
+
+    def _blocks(self) -> BlockStore:
+        return self._parts.workspace.blocks(digest_of(self._parts.environment()))
 
     def validate(self, features: Features, run: str) -> Validation:
         """Check rows and features against the expectations; the gates judge what is found."""

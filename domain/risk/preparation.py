@@ -1,64 +1,58 @@
-"""Preparation: from canonical rows to a feature set, part by part on an engine, in two passes.
+"""Preparation: from canonical rows to a feature set, block by block, each computed once.
 
-The first pass adds up the market's returns, exactly, and is left out when no feature is cross-sectional. The
-second computes the features of each part and writes it canonically. Parts depend on data and definition
-alone, so the feature set has the same bytes on every engine, for any number of batches and workers.
+Features and labels of a block depend on rows of the block and before it, so the blocks of one as-of date
+serve all later ones. What is missing is computed by tasks on an engine, in two passes: the first adds up the
+market's returns, exactly, and is left out when no feature is cross-sectional; the second computes features
+and labels. Blocks depend on data, definition and environment alone, so the feature set has the same bytes on
+every engine, for any number of tasks, and whatever was in the store.
 """
 
 from __future__ import annotations
 
-import datetime as dt
-import hashlib
-import os
-import shutil
-import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from domain.registry.errors import IntegrityError, InvalidInput, Unavailable
-from domain.risk.dataset import Dataset, Part, write_part
-from domain.risk.features.compute import FeatureRows, feature_rows
+from domain.registry.canonical import digest_of
+from domain.registry.errors import InvalidInput, Unavailable
+from domain.risk.block_features import Run, build, market_sums
+from domain.risk.block_store import BlockStore
+from domain.risk.blocks import iso
+from domain.risk.dataset import Dataset
 from domain.risk.features.definition import FeatureDefinition
 from domain.risk.features.market import NO_FACTORS, MarketFactors, MarketSums
-from domain.risk.features.panel import Panel
+from domain.risk.history import all_rows
 from domain.risk.ports import PrepEnginePort
+from domain.risk.prepared_history import History, longest_known, remember
 
-_MOST_BATCHES = 64
-_EPOCH = dt.date(1970, 1, 1)
+Made = TypeVar("Made")
 
-Batch = tuple[Part, ...]
+_MOST_TASKS = 16
+_LEAST_BLOCKS = 16
+"""A task of fewer blocks would read and compute more warm-up than rows of its own."""
+_MOST_ROWS = 2_000_000
+"""Rows of a task: about 15 columns of 8 bytes each are in memory at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A feature set, and the ids of the processes that computed its parts."""
+    """A feature set, and what it cost.
+
+    Attributes:
+        workers: ids of the processes that computed blocks.
+        computed: how many blocks were computed; the others were in the store.
+    """
 
     dataset: Dataset
     workers: frozenset[int]
-
-
-@dataclass(frozen=True, slots=True)
-class PanelPart:
-    """One part of the canonical rows: its table (asset dictionary-encoded) and the panel for kernels."""
-
-    table: pa.Table
-    panel: Panel
-
-
-@dataclass(frozen=True, slots=True)
-class _Written:
-    part: Part
-    worker: int
-    longest: int
-    last: int
+    computed: int
 
 
 def prepare(
@@ -67,156 +61,103 @@ def prepare(
     engine: PrepEnginePort,
     destination: Path,
     *,
-    batches: int | None = None,
+    store: BlockStore | None = None,
+    tasks: int | None = None,
 ) -> Prepared:
-    """Compute the feature set of canonical rows into the directory `destination`, which workers must reach.
+    """Assemble the feature set of canonical rows in the directory `destination`, which workers must reach.
 
-    Calling it again, or twice at once, writes the same bytes: each part appears by a rename. The caller picks
-    a directory whose name is the content's address.
+    Calling it again, or twice at once, gives the same bytes. The caller picks a directory whose name is the
+    content's address.
 
     Args:
-        batches: into how many tasks the parts are grouped; has no influence on the result.
+        store: where blocks are found and kept; None computes all of them, into the destination.
+        tasks: into how many tasks the missing blocks are grouped; has no influence on the result.
 
     Raises:
         InvalidInput: no asset has enough rows for the features (field `as_of`), or a return overflows.
-        IntegrityError: a part of the rows changed since it was sealed.
+        IntegrityError: a part of the rows changed since it was sealed, or a block has other bytes than the
+            same inputs once gave.
         Unavailable: the engine or the disk failed; the same call may succeed later.
     """
-    tasks = _grouped(rows.parts, batches)
-    with _scratch(destination) as scratch:
-        factors = _write_factors(rows, definition, engine, tasks, scratch)
-        build = partial(_build_parts, rows.root, definition, factors, scratch, destination)
-        written = [done for batch in engine.map(build, tasks) for done in batch]
-        _require_rows(definition, written)
-        dataset = Dataset.seal(destination, [done.part for done in written])
-    return Prepared(dataset, frozenset(done.worker for done in written))
-
-
-def read_part(root: Path, part: Part) -> PanelPart:
-    """Read a part of canonical rows.
-
-    Raises:
-        IntegrityError: its bytes changed; names it.
-    """
-    data = (root / part.name).read_bytes()
-    if hashlib.sha256(data).hexdigest() != part.sha256:
-        raise IntegrityError(f"part {part.name} of dataset {root} changed: its SHA-256 is another")
-    # One thread: the engine's processes already share the cores.
-    table = pq.read_table(pa.BufferReader(data), use_threads=False, read_dictionary=["asset"])
-    table = table.combine_chunks()
-    return PanelPart(table, panel_of(table))
-
-
-def panel_of(table: pa.Table) -> Panel:
-    """The panel of rows sorted by (asset, date), whose asset column is dictionary-encoded."""
-    assets = table.column("asset").combine_chunks()
-    return Panel.of_prices(
-        assets.indices.to_numpy(),
-        table.column("date").cast(pa.int32()).to_numpy(),
-        table.column("close").to_numpy(),
-    )
-
-
-def feature_table(part: PanelPart, computed: FeatureRows, definition: FeatureDefinition) -> pa.Table:
-    """The rows that have all features, as a table; the target is null where it is not known yet."""
-    label = definition.target
-    columns = {name: part.table.column(name).take(computed.kept) for name in ("asset", "date")}
-    for name, values in computed.columns.items():
-        columns[name] = pa.array(values, mask=np.isnan(values) if name == label else None)
-    return pa.table(columns)
-
-
-def _grouped(parts: Sequence[Part], batches: int | None) -> list[Batch]:
-    """Deal the parts out in consecutive groups of nearly equal number."""
-    if not parts:
+    if not rows.parts:
         raise InvalidInput("rows", "an empty dataset", "give rows of at least one asset")
-    number = min(len(parts), _MOST_BATCHES if batches is None else max(1, batches))
-    edges = [len(parts) * place // number for place in range(number + 1)]
-    return [tuple(parts[start:stop]) for start, stop in pairwise(edges)]
+    store = store or private_store(destination / ".blocks")
+    with _translated(destination):
+        destination.mkdir(parents=True, exist_ok=True)
+        known = longest_known(rows, definition, store)
+        runs = _runs(rows, len(known.blocks), tasks)
+        sums = _flat(
+            engine.map(partial(market_sums, rows, definition), runs) if definition.market_window else []
+        )
+        work = [(run, _factors(definition, run, known, sums)) for run in runs]
+        built = _flat(engine.map(partial(build, rows, definition, store), work))
+        parts = [one.parts for one in built]
+        history = known.followed_by(parts, sums, definition)
+        if parts:
+            # Tomorrow's rows have all blocks but the last in common, which grows.
+            whole = known.followed_by(parts[:-1], sums[:-1], definition)
+            remember(rows, [one for one in (whole, history) if one.blocks], definition, store)
+        _require_rows(definition, rows, history)
+        files = [part for block in history.blocks for part in (block.features, block.labels)]
+        dataset = Dataset.seal(destination, files, store.files)
+    workers = [one.worker for one in built if one.worker is not None]
+    return Prepared(dataset, frozenset(workers), len(workers))
+
+
+def private_store(root: Path) -> BlockStore:
+    """A store for one call alone, in this process's environment."""
+    return BlockStore(root, digest_of({"numpy": np.__version__, "pyarrow": pa.__version__}))
+
+
+def _runs(rows: Dataset, known: int, tasks: int | None) -> list[Run]:
+    """Deal the blocks that are not known out in runs of nearly equal length."""
+    missing = len(rows.parts) - known
+    if not missing:
+        return []
+    if tasks is None:
+        by_rows = sum(part.rows for part in rows.parts[known:]) // _MOST_ROWS
+        tasks = max(1, by_rows, min(_MOST_TASKS, missing // _LEAST_BLOCKS))
+    number = min(tasks, missing)
+    edges = [known + missing * task // number for task in range(number + 1)]
+    return [Run(start, stop) for start, stop in pairwise(edges)]
+
+
+def _factors(
+    definition: FeatureDefinition, run: Run, known: History, sums: Sequence[MarketSums]
+) -> MarketFactors:
+    """The market's features on the dates of a run, from the sums of the run and of the window before it.
+
+    Args:
+        sums: of each block after the known ones.
+    """
+    if not definition.market_window:
+        return NO_FACTORS
+    first, stop = run.first - len(known.blocks), run.stop - len(known.blocks)
+    before = MarketSums.successive([known.sums, *sums[:first]]).last(definition.market_window)
+    series = MarketSums.successive([before, *sums[first:stop]])
+    return MarketFactors.of(series, definition.market_features).since(len(before.date))
+
+
+def _flat(batches: Sequence[Sequence[Made]]) -> list[Made]:
+    return [one for batch in batches for one in batch]
 
 
 @contextmanager
-def _scratch(destination: Path) -> Iterator[Path]:
-    """A directory of this call alone on the destination's file system, so that renames are atomic."""
-    scratch = destination / f".scratch-{uuid.uuid4().hex}"
+def _translated(destination: Path) -> Iterator[None]:
     try:
-        scratch.mkdir(parents=True)
-        yield scratch
+        yield
     except OSError as error:
         raise Unavailable(f"feature set {destination} cannot be written: {error}") from error
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _write_factors(
-    rows: Dataset, definition: FeatureDefinition, engine: PrepEnginePort, tasks: list[Batch], scratch: Path
-) -> Path | None:
-    """The first pass; returns the file of the market's features, None if there are none."""
-    if not definition.market_features:
-        return None
-    sums = MarketSums.merged(engine.map(partial(_add_returns, rows.root, definition), tasks))
-    factors = MarketFactors.of(sums, definition.market_features)
-    path = scratch / "market.parquet"
-    pq.write_table(pa.table({"date": factors.date, **factors.values}), path)
-    return path
-
-
-def _read_factors(path: Path | None, definition: FeatureDefinition) -> MarketFactors:
-    if path is None:
-        return NO_FACTORS
-    table = pq.read_table(path, use_threads=False)
-    values = {feature.name: table.column(feature.name).to_numpy() for feature in definition.market_features}
-    return MarketFactors(table.column("date").to_numpy(), values)
-
-
-def _add_returns(root: Path, definition: FeatureDefinition, batch: Batch) -> MarketSums:
-    """Task of the first pass."""
-    definition.require_same_code()
-    return MarketSums.merged([MarketSums.of_panel(read_part(root, part).panel) for part in batch])
-
-
-def _build_parts(
-    root: Path,
-    definition: FeatureDefinition,
-    factors: Path | None,
-    scratch: Path,
-    destination: Path,
-    batch: Batch,
-) -> list[_Written]:
-    """Task of the second pass."""
-    definition.require_same_code()
-    market = _read_factors(factors, definition)
-    return [
-        _build_part(read_part(root, part), part.name, definition, market, scratch, destination)
-        for part in batch
-    ]
-
-
-def _build_part(
-    part: PanelPart,
-    name: str,
-    definition: FeatureDefinition,
-    market: MarketFactors,
-    scratch: Path,
-    destination: Path,
-) -> _Written:
-    computed = feature_rows(part.panel, definition, market)
-    # A retried or doubled task writes beside its twin; the rename makes whichever ends last the same part.
-    temporary = scratch / f"{name}.{uuid.uuid4().hex}"
-    written = write_part(feature_table(part, computed, definition), temporary, definition.schema)
-    temporary.replace(destination / name)
-    longest = int(np.max(part.panel.position, initial=-1)) + 1
-    last = int(np.max(part.panel.date, initial=0))
-    return _Written(replace(written, name=name), os.getpid(), longest, last)
-
-
-def _require_rows(definition: FeatureDefinition, written: list[_Written]) -> None:
-    if any(done.part.rows for done in written):
+def _require_rows(definition: FeatureDefinition, rows: Dataset, history: History) -> None:
+    if any(block.features.rows for block in history.blocks):
         return
-    longest, last = max(done.longest for done in written), max(done.last for done in written)
+    found = all_rows(rows)
     raise InvalidInput(
         "as_of",
-        (_EPOCH + dt.timedelta(days=last)).isoformat(),
+        iso(int(found.date.max())),
         f"there is not enough history before it: the features need {definition.window} rows of an asset and "
-        f"the longest has {longest}; choose a later date or features with shorter windows",
+        f"the longest has {int(np.bincount(found.asset).max())}; "
+        "choose a later date or features with shorter windows",
     )

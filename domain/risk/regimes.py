@@ -9,7 +9,7 @@ import numpy as np
 from domain.risk.dataset import Dataset
 from domain.risk.features.library import market_vol_21
 from domain.risk.features.market import MarketFactors, MarketSums
-from domain.risk.preparation import read_part
+from domain.risk.history import all_rows
 from domain.risk.training_set import Days, Floats
 
 REGIMES = ("calm", "normal", "stressed")
@@ -36,8 +36,7 @@ class MarketVolatility:
             IntegrityError: a part of the rows changed since it was sealed.
             InvalidInput: a return is out of range.
         """
-        panels = (read_part(rows.root, part).panel for part in rows.parts)
-        sums = MarketSums.merged([MarketSums.of_panel(panel) for panel in panels])
+        sums = MarketSums.of_panel(all_rows(rows).panel)
         factors = MarketFactors.of(sums, [market_vol_21])
         return cls(factors.date.astype("datetime64[D]"), factors.values[market_vol_21.name])
 

@@ -8,12 +8,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
-from domain.registry.errors import DataNotArrived, InvalidInput, Unavailable
+from domain.registry.errors import DataNotArrived, InvalidInput
 from domain.registry.records import as_text
-from domain.risk.dataset import ASSETS_PER_PART, ROWS_SCHEMA, Dataset, Part, write_part
+from domain.risk.block_store import BlockStore
+from domain.risk.dataset import Dataset
+from domain.risk.history import RowVectors
 from domain.risk.raw_files import read_until
+from domain.risk.row_blocks import write_blocks
 
 EARLIEST = dt.date(1900, 1, 1)
 """Older dates are taken for errors: they come from empty cells and spreadsheet epochs."""
@@ -26,7 +30,7 @@ class PanelRows:
     """A panel of closing prices as canonical rows.
 
     Attributes:
-        dataset: rows of `ROWS_SCHEMA`, sorted by (asset, date), in parts of `ASSETS_PER_PART` assets.
+        dataset: rows of `ROWS_SCHEMA`, a part for each block of days, sorted by (asset, date).
         assets: the names, sorted.
         first: the first session that any asset has a row on.
         last: the last one; on or before the as-of date.
@@ -38,7 +42,13 @@ class PanelRows:
     last: dt.date
 
 
-def canonical_rows(raw: Path, as_of: dt.date, assets: Sequence[str] | None, destination: Path) -> PanelRows:
+def canonical_rows(
+    raw: Path,
+    as_of: dt.date,
+    assets: Sequence[str] | None,
+    destination: Path,
+    store: BlockStore | None = None,
+) -> PanelRows:
     """Write the rows of a raw file on or before `as_of` as a dataset in the directory `destination`.
 
     Later rows are dropped before anything else is looked at, so no content of theirs changes the result. The
@@ -47,6 +57,7 @@ def canonical_rows(raw: Path, as_of: dt.date, assets: Sequence[str] | None, dest
     Args:
         raw: Parquet or CSV with the columns asset, date and close.
         assets: the assets to keep; None keeps all of them.
+        store: where blocks are found and kept; None writes all of them.
 
     Raises:
         InvalidInput: naming the first row, column or ticker that is wrong.
@@ -66,8 +77,8 @@ def canonical_rows(raw: Path, as_of: dt.date, assets: Sequence[str] | None, dest
         raise InvalidInput(
             "source", f"{rows.height} row(s), all on {first}", "give at least two sessions of prices"
         )
-    names = tuple(rows.get_column("asset").unique(maintain_order=True).to_list())
-    return PanelRows(_write(rows, destination), names, first, last)
+    vectors = _vectors(rows)
+    return PanelRows(write_blocks(vectors, destination, store), vectors.names, first, last)
 
 
 def require_session(rows: PanelRows, session: dt.date, may_arrive_until: dt.datetime | None = None) -> None:
@@ -159,21 +170,12 @@ def _range(rows: pl.DataFrame) -> tuple[dt.date, dt.date]:
     return first, last
 
 
-def _write(rows: pl.DataFrame, destination: Path) -> Dataset:
-    """Write rows, sorted by (asset, date), in parts; the index that makes them a dataset comes last."""
-    sizes = rows.group_by("asset", maintain_order=True).len().get_column("len").to_list()
-    parts: list[Part] = []
-    start = 0
-    try:
-        destination.mkdir(parents=True, exist_ok=True)
-        for number, first in enumerate(range(0, len(sizes), ASSETS_PER_PART)):
-            length = sum(sizes[first : first + ASSETS_PER_PART])
-            table = rows.slice(start, length).to_arrow()
-            parts.append(write_part(table, destination / f"part-{number:05d}.parquet", ROWS_SCHEMA))
-            start += length
-        return Dataset.seal(destination, parts)
-    except OSError as error:
-        raise Unavailable(
-            f"dataset {destination} cannot be written ({error.strerror or error}): "
-            "free space or choose another place"
-        ) from error
+def _vectors(rows: pl.DataFrame) -> RowVectors:
+    """Expects rows sorted by (asset, date)."""
+    names = rows.get_column("asset")
+    return RowVectors(
+        tuple(names.unique(maintain_order=True).to_list()),
+        names.rle_id().to_numpy().astype(np.int32),
+        rows.get_column("date").cast(pl.Int32).to_numpy(),
+        rows.get_column("close").to_numpy(),
+    )

@@ -93,7 +93,7 @@ class TrainingSet:
             InvalidInput: no rows, a missing column, rows out of order, or a value that is not finite.
         """
         table = _read(dataset, ("asset", "date", *names, target))
-        codes = table.column("asset").combine_chunks().dictionary_encode()
+        codes = table.column("asset").combine_chunks()
         found = [str(name) for name in codes.dictionary.to_pylist()]
         assets = np.asarray(codes.indices.to_numpy(zero_copy_only=False), dtype=np.int64)
         dates = table.column("date").to_numpy().astype("datetime64[D]")
@@ -126,15 +126,15 @@ def as_day(value: np.datetime64) -> dt.date:
 
 
 def _read(dataset: Dataset, columns: Sequence[str]) -> pa.Table:
-    tables = []
-    for table in dataset.tables():
-        for name in columns:
-            if name not in table.column_names:
-                raise InvalidInput("features", name, f"no such column, use {', '.join(table.column_names)}")
-        tables.append(table.select(list(columns)))
-    if not sum(table.num_rows for table in tables):
+    from domain.risk.feature_set import feature_table
+
+    table = feature_table(dataset)
+    for name in columns:
+        if name not in table.column_names:
+            raise InvalidInput("features", name, f"no such column, use {', '.join(table.column_names)}")
+    if not table.num_rows:
         raise InvalidInput("features", "no rows", "give prices over a longer time, the windows are not full")
-    return pa.concat_tables(tables)
+    return table.select(list(columns))
 
 
 def _feature(table: pa.Table, name: str) -> Floats:

@@ -8,12 +8,15 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from domain.registry.artifact import Artifact, ArtifactFile
 from domain.registry.canonical import Digest, digest, encode
 from domain.registry.errors import NotFound, Unavailable
 from domain.registry.evidence import Attachment
+
+if TYPE_CHECKING:
+    from domain.risk.block_store import BlockStore
 
 _RECORD = "record.json"
 _ATTACHMENTS = "attachments"
@@ -41,6 +44,12 @@ class Workspace:
             raise Unavailable(f"workspace {self._root} failed ({error}): free space or mend it") from error
         finally:
             shutil.rmtree(path, ignore_errors=True)
+
+    def blocks(self, environment: Digest) -> BlockStore:
+        """The blocks that runs share, of one environment; see `BlockStore`."""
+        from domain.risk.block_store import BlockStore
+
+        return BlockStore(self._root / "blocks", environment)
 
     def keep(self, made: Path, kind: str, key: Digest) -> Path:
         """Move a finished directory to its address; whoever was first there made the same content."""

@@ -17,7 +17,8 @@ import pytest
 
 from domain.registry.canonical import decode
 from domain.registry.errors import IntegrityError, Unavailable
-from domain.risk.dataset import ASSETS_PER_PART, Dataset, write_part
+from domain.risk.dataset import Dataset, write_part
+from domain.risk.history import all_rows
 from domain.risk.ports import ValidationReport
 from domain.risk.rows import canonical_rows
 from veritasvault.adapters.gx_validator import GxValidator
@@ -34,7 +35,7 @@ def panel(tmp_path_factory: pytest.TempPathFactory) -> pl.DataFrame:
     rows = canonical_rows(
         UriSource().fetch("sample://sp500", home), dt.date(2022, 12, 28), None, home / "rows"
     )
-    return pl.concat([pl.DataFrame(pl.from_arrow(table)) for table in rows.dataset.tables()])
+    return pl.DataFrame(pl.from_arrow(all_rows(rows.dataset).table())).cast({"asset": pl.String})
 
 
 @pytest.fixture(scope="module")
@@ -66,8 +67,8 @@ def dataset(frame: pl.DataFrame, home: Path) -> Dataset:
     home.mkdir(parents=True)
     names = frame.get_column("asset").unique(maintain_order=True).to_list() or [None]
     parts = []
-    for number, first in enumerate(range(0, len(names), ASSETS_PER_PART)):
-        kept = frame.filter(pl.col("asset").is_in(names[first : first + ASSETS_PER_PART], nulls_equal=True))
+    for number, first in enumerate(range(0, len(names), 8)):
+        kept = frame.filter(pl.col("asset").is_in(names[first : first + 8], nulls_equal=True))
         table = kept.to_arrow()
         parts.append(write_part(table, home / f"part-{number:05d}.parquet", _plain(table.schema)))
     return Dataset.seal(home, parts)

@@ -119,11 +119,11 @@ class TestContract:
         assert "Traceback" in raised.value.__notes__[0]
         assert case.engine.map(partial(operator.truediv, 1), [2]) == [0.5]
 
-    @pytest.mark.parametrize("batches", [None, 2])
+    @pytest.mark.parametrize("tasks", [None, 2])
     def test_the_real_panel_gives_the_same_feature_set_computed_by_the_workers(
-        self, case: Case, sample: Dataset, expected: Digest, tmp_path: Path, batches: int | None
+        self, case: Case, sample: Dataset, expected: Digest, tmp_path: Path, tasks: int | None
     ) -> None:
-        prepared = prepare(sample, full_definition(), case.engine, tmp_path, batches=batches)
+        prepared = prepare(sample, full_definition(), case.engine, tmp_path, tasks=tasks)
         assert prepared.dataset.digest == expected
         assert 1 <= len(prepared.workers) <= case.most_workers
         for worker in prepared.workers:

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 from numpy.typing import NDArray
 
-from domain.risk.dataset import ASSETS_PER_PART, ROWS_SCHEMA, Dataset, write_part
+from domain.risk.dataset import Dataset
+from domain.risk.feature_set import feature_table
 from domain.risk.features import FeatureDefinition, Panel, feature_definition
+from domain.risk.history import RowVectors
+from domain.risk.row_blocks import write_blocks
 
 COLUMNS = (
     *("log_return", "rv_1", "rv_5", "rv_21", "rv_63", "rsv_21", "ewma_vol", "momentum_21", "momentum_252"),
@@ -41,25 +43,14 @@ def write_rows(
     prices: dict[str, NDArray[np.float64]], root: Path, dates: dict[str, NDArray[np.int32]] | None = None
 ) -> Dataset:
     """Canonical rows; each asset's dates are consecutive days up to a common last one, unless given."""
-    root.mkdir(parents=True)
     last = max(len(close) for close in prices.values())
-    names = sorted(prices)
-    parts = []
-    for number, first in enumerate(range(0, len(names), ASSETS_PER_PART)):
-        chosen = names[first : first + ASSETS_PER_PART]
-        days = [
-            dates[name] if dates else np.arange(last - len(prices[name]), last, dtype=np.int32)
-            for name in chosen
-        ]
-        table = pa.table(
-            {
-                "asset": np.repeat(chosen, [len(prices[name]) for name in chosen]),
-                "date": pa.array(np.concatenate(days)).cast(pa.date32()),
-                "close": np.concatenate([prices[name] for name in chosen]),
-            }
-        )
-        parts.append(write_part(table, root / f"part-{number:05d}.parquet", ROWS_SCHEMA))
-    return Dataset.seal(root, parts)
+    names = tuple(sorted(prices))
+    days = [
+        dates[name] if dates else np.arange(last - len(prices[name]), last, dtype=np.int32) for name in names
+    ]
+    assets = np.arange(len(names), dtype=np.int32).repeat([len(prices[name]) for name in names])
+    closes = np.concatenate([prices[name] for name in names])
+    return write_blocks(RowVectors(names, assets, np.concatenate(days), closes), root)
 
 
 def sample_rows(root: Path) -> Dataset:
@@ -74,8 +65,7 @@ def sample_rows(root: Path) -> Dataset:
 def values_of(features: Dataset) -> dict[tuple[str, object], tuple[object, ...]]:
     """A feature set's rows by (asset, date), without the target."""
     rows = {}
-    for table in features.tables():
-        for row in table.to_pylist():
-            asset, date, *columns, _ = row.values()
-            rows[asset, date] = tuple(columns)
+    for row in feature_table(features).to_pylist():
+        asset, date, *columns, _ = row.values()
+        rows[asset, date] = tuple(columns)
     return rows

@@ -315,7 +315,7 @@ def test_a_feature_set_is_loaded_with_the_end_of_each_label(tmp_path: Path) -> N
         ({"rv_5": pa.array([0.1] * 13 + [None])}, "rv_5 is nan"),
         ({TARGET: pa.array([-0.1] + [None] * 13, pa.float64())}, "2020-01-01 for A"),
         ({TARGET: pa.array([float("nan")] + [None] * 13, pa.float64())}, "or null"),
-        ({"asset": pa.array(["B"] * 7 + ["A"] * 7)}, "sort them"),
+        ({"date": pa.array([dt.date(2020, 1, 7 - day) for day in range(7)] * 2, pa.date32())}, "sort them"),
         ({"date": pa.array([dt.date(2020, 1, 1)] * 14, pa.date32())}, "each pair only once"),
     ],
 )

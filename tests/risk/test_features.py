@@ -11,10 +11,20 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from domain.registry.errors import InvalidInput
-from domain.risk.features import Panel, feature, feature_definition, lagged, log, target, trailing
-from domain.risk.features.compute import feature_rows
+from domain.risk.features import (
+    FeatureDefinition,
+    Panel,
+    feature,
+    feature_definition,
+    lagged,
+    log,
+    target,
+    trailing,
+)
+from domain.risk.features.compute import feature_rows, labels
 from domain.risk.features.declare import Feature
 from domain.risk.features.library import EWMA_DECAY, EWMA_TERMS
 from domain.risk.features.market import NO_FACTORS, MarketFactors, MarketSums
@@ -88,15 +98,17 @@ def test_starting_the_history_at_another_date_gives_the_same_bits(start: int, st
 def test_other_assets_and_their_order_change_no_cell_of_an_asset(seed: int, names: list[str]) -> None:
     definition = feature_definition(OWN, TARGET)
     closes = dict(zip(sorted(names), walks(4, 300, seed).values(), strict=True))
-    alone = {
-        name: feature_rows(panel(close), definition, NO_FACTORS).columns for name, close in closes.items()
-    }
+    alone = {name: _columns(panel(close), definition) for name, close in closes.items()}
     days = np.tile(np.arange(300, dtype=np.int32), 4)
     together = Panel.of_prices(np.repeat(np.arange(4), 300), days, np.concatenate([closes[n] for n in names]))
-    rows = feature_rows(together, definition, NO_FACTORS)
-    for column in (*definition.columns, definition.target):
+    for column, values in _columns(together, definition).items():
         expected = np.concatenate([alone[name][column] for name in names])
-        assert _bits(rows.columns[column]).tolist() == _bits(expected).tolist()
+        assert _bits(values).tolist() == _bits(expected).tolist()
+
+
+def _columns(one: Panel, definition: FeatureDefinition) -> dict[str, NDArray[np.float64]]:
+    features = feature_rows(one, definition, NO_FACTORS).columns
+    return {**features, definition.target: labels(one, definition).values}
 
 
 def test_the_market_is_the_mean_return_of_each_date_whatever_the_order_of_parts() -> None:
@@ -139,17 +151,17 @@ def test_a_market_feature_that_asks_for_prices_is_refused() -> None:
 
 
 def test_the_target_is_the_volatility_of_the_next_five_rows() -> None:
-    label = feature_definition(["rv_1"], TARGET).label
-    values = label(panel(CLOSE))
-    for t in range(len(CLOSE) - 5):
-        assert values[t] == pytest.approx(_volatility(RETURNS[t + 1 : t + 6]), rel=1e-12)
-    assert np.isnan(values[-5:]).all()
+    found = labels(panel(CLOSE), feature_definition(["rv_1"], TARGET))
+    assert found.of.tolist() == list(range(len(CLOSE) - 5))
+    for t, value in zip(found.of.tolist(), found.values.tolist(), strict=True):
+        assert value == pytest.approx(_volatility(RETURNS[t + 1 : t + 6]), rel=1e-12)
 
 
 def test_a_targets_window_never_reaches_into_the_next_asset() -> None:
-    label = feature_definition(["rv_1"], TARGET).label
     both = Panel.of_prices(np.repeat([0, 1], 30), np.tile(np.arange(30, dtype=np.int32), 2), CLOSE[:60])
-    assert np.isnan(label(both)).tolist() == ([False] * 25 + [True] * 5) * 2
+    found = labels(both, feature_definition(["rv_1"], TARGET))
+    assert found.of.tolist() == [*range(25), *range(30, 55)]
+    assert (found.known - found.of == 5).all()
 
 
 @given(st.lists(st.floats(1e-300, 1e300), min_size=1, max_size=50))
@@ -188,9 +200,10 @@ def test_lagging_moves_rows_down() -> None:
     assert np.isnan(lagged(np.array([1.0, 2.0]), 5)).all()
 
 
-def test_columns_appear_in_the_order_of_the_spec_and_the_target_last() -> None:
+def test_columns_appear_in_the_order_of_the_spec_and_the_target_apart() -> None:
     definition = feature_definition(["rv_5", "log_return"], TARGET)
-    assert definition.schema.names == ["asset", "date", "rv_5", "log_return", TARGET]
+    assert definition.schema.names == ["asset", "date", "rv_5", "log_return"]
+    assert definition.label_schema.names == ["asset", "date", TARGET]
     assert (definition.columns, definition.target) == (("rv_5", "log_return"), TARGET)
     assert (definition.window, definition.horizon) == (6, 5)
 
@@ -249,10 +262,12 @@ def own_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_users_own_feature_and_target_take_one_function_each(own_module: Path) -> None:
     definition = feature_definition(["my_features:mean_return_3", "rv_1"], "my_features:return_2_ahead")
-    assert definition.schema.names[2:] == ["mean_return_3", "rv_1", "return_2_ahead"]
-    rows = feature_rows(panel(CLOSE[:10]), pickle.loads(pickle.dumps(definition)), NO_FACTORS)
+    assert definition.schema.names[2:] == ["mean_return_3", "rv_1"]
+    assert definition.label_schema.names[2:] == ["return_2_ahead"]
+    copy = pickle.loads(pickle.dumps(definition))
+    rows, ahead = feature_rows(panel(CLOSE[:10]), copy, NO_FACTORS), labels(panel(CLOSE[:10]), copy)
     assert rows.columns["mean_return_3"][0] == pytest.approx(sum(RETURNS[1:4]) / 3)
-    assert rows.columns["return_2_ahead"][0] == pytest.approx(RETURNS[4] + RETURNS[5])
+    assert ahead.values[rows.kept[0]] == pytest.approx(RETURNS[4] + RETURNS[5])
 
 
 def test_a_kernel_of_another_shape_is_refused_by_name(own_module: Path) -> None:

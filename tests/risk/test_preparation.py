@@ -19,8 +19,10 @@ import pytest
 from domain.registry.canonical import Digest
 from domain.registry.errors import IntegrityError, InvalidInput, Unavailable
 from domain.risk.dataset import ROWS_SCHEMA, Dataset, write_part
+from domain.risk.feature_set import feature_table
 from domain.risk.features import feature_definition
-from domain.risk.preparation import prepare, read_part
+from domain.risk.history import all_rows
+from domain.risk.preparation import prepare
 from tests.risk.feature_panels import TARGET, full_definition, sample_rows, values_of, walks, write_rows
 from veritasvault.adapters.inline_prep import InlinePrepEngine
 
@@ -48,14 +50,14 @@ def _dates(rows: dict[tuple[str, object], Any]) -> set[object]:
 
 @pytest.fixture
 def rows(tmp_path: Path) -> Dataset:
-    """20 assets in 3 parts; one of them is too short for any feature row."""
+    """20 assets in 4 blocks; one of them is too short for any feature row."""
     return write_rows(walks(19, 300) | {"SHORT": walks(1, 100)["A000"]}, tmp_path / "rows")
 
 
-@pytest.mark.parametrize("batches", [None, 1, 2, 99])
-def test_the_number_of_batches_changes_no_byte(rows: Dataset, tmp_path: Path, batches: int | None) -> None:
+@pytest.mark.parametrize("tasks", [None, 1, 2, 99])
+def test_the_number_of_tasks_changes_no_byte(rows: Dataset, tmp_path: Path, tasks: int | None) -> None:
     once = prepare(rows, full_definition(), InlinePrepEngine(), tmp_path / "a").dataset
-    again = prepare(rows, full_definition(), InlinePrepEngine(), tmp_path / "b", batches=batches).dataset
+    again = prepare(rows, full_definition(), InlinePrepEngine(), tmp_path / "b", tasks=tasks).dataset
     assert again.digest == once.digest
     assert [path.read_bytes() for path in again.paths] == [path.read_bytes() for path in once.paths]
 
@@ -63,9 +65,10 @@ def test_the_number_of_batches_changes_no_byte(rows: Dataset, tmp_path: Path, ba
 def test_doubled_and_reordered_tasks_change_no_byte(rows: Dataset, tmp_path: Path) -> None:
     once = prepare(rows, full_definition(), InlinePrepEngine(), tmp_path / "a").dataset
     assert prepare(rows, full_definition(), _Backwards(), tmp_path / "a").dataset == once
-    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == sorted(
-        ["dataset.json", *(part.name for part in once.parts)]
-    )
+    files = sorted(path.name for path in (tmp_path / "a").rglob("*") if path.is_file())
+    held = [part.sha256 for part in once.parts]
+    assert [name for name in files if name in held] == sorted(set(held))
+    assert not [name for name in files if name.startswith(".")]
 
 
 def test_a_feature_set_has_the_rows_with_whole_windows_and_null_only_for_unknown_targets(
@@ -74,12 +77,13 @@ def test_a_feature_set_has_the_rows_with_whole_windows_and_null_only_for_unknown
     definition = full_definition()
     prepared = prepare(rows, definition, InlinePrepEngine(), tmp_path / "a")
     assert prepared.workers == {os.getpid()}
-    table = pa.concat_tables(prepared.dataset.tables())
-    assert table.schema == definition.schema
-    assert [part.rows for part in prepared.dataset.parts] == [8 * 48, 8 * 48, 3 * 48]
+    table = feature_table(prepared.dataset)
+    assert table.column_names == [*definition.schema.names, definition.target]
+    assert [part.name[:9] for part in prepared.dataset.parts] == 4 * ["features-"] + 4 * ["labels-19"]
+    assert [part.rows for part in prepared.dataset.parts[:4]] == [0, 0, 0, 19 * 48]
     assert table.num_rows == 19 * (300 - definition.window + 1)
     assert "SHORT" not in set(table.column("asset").to_pylist())
-    assert [table.column(name).null_count for name in definition.schema.names] == [0] * 14 + [19 * 5]
+    assert [column.null_count for column in table.columns] == [0] * 14 + [19 * 5]
     assert all(np.isfinite(table.column(name).to_numpy()).all() for name in definition.columns)
 
 
@@ -116,7 +120,7 @@ def test_the_first_pass_is_left_out_without_cross_sectional_features(rows: Datas
     one, two = _Counting(), _Counting()
     prepare(rows, feature_definition(["rv_5"], TARGET), one, tmp_path / "one")
     prepare(rows, feature_definition(["rv_5", "market_vol_5"], TARGET), two, tmp_path / "two")
-    assert (one.passes, two.passes) == ([3], [3, 3])
+    assert (one.passes, two.passes) == ([1], [1, 1])
 
 
 def test_parts_of_several_row_groups_are_read_as_one(tmp_path: Path) -> None:
@@ -127,9 +131,9 @@ def test_parts_of_several_row_groups_are_read_as_one(tmp_path: Path) -> None:
     table = pa.table({"asset": names, "date": days, "close": close})
     part = write_part(table, tmp_path / "part-00000.parquet", ROWS_SCHEMA)
     assert pq.ParquetFile(tmp_path / part.name).num_row_groups > 1
-    read = read_part(tmp_path, part)
+    read = all_rows(Dataset(tmp_path, (part,)))
     assert np.flatnonzero(read.panel.position == 0).tolist() == [0, 70_000, 140_000]
-    assert read.table.column("asset").cast(pa.string()).to_pylist() == names.tolist()
+    assert read.table().column("asset").cast(pa.string()).to_pylist() == names.tolist()
 
 
 def test_without_enough_history_the_error_says_how_much_is_needed(tmp_path: Path) -> None:
@@ -137,7 +141,6 @@ def test_without_enough_history_the_error_says_how_much_is_needed(tmp_path: Path
     message = "as_of is '1970-04-10': there is not enough history .* need 253 rows .* the longest has 100;"
     with pytest.raises(InvalidInput, match=message):
         prepare(rows, full_definition(), InlinePrepEngine(), tmp_path / "out")
-    assert list((tmp_path / "out").glob(".scratch*")) == []
     assert not (tmp_path / "out" / "dataset.json").exists()
 
 
@@ -149,7 +152,7 @@ def test_an_empty_dataset_is_refused(tmp_path: Path) -> None:
 def test_a_changed_part_is_named(rows: Dataset, tmp_path: Path) -> None:
     path = rows.paths[1]
     path.write_bytes(path.read_bytes()[:-1] + b"x")
-    with pytest.raises(IntegrityError, match=r"part-00001\.parquet"):
+    with pytest.raises(IntegrityError, match=r"part 1970-03-23\.parquet"):
         prepare(rows, full_definition(), InlinePrepEngine(), tmp_path / "out")
 
 

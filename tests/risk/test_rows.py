@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import random
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import polars as pl
@@ -14,7 +15,8 @@ from hypothesis import strategies as st
 
 from domain.registry.canonical import Digest
 from domain.registry.errors import DataNotArrived, InvalidInput
-from domain.risk.dataset import ASSETS_PER_PART, Dataset
+from domain.risk.dataset import Dataset
+from domain.risk.history import all_rows
 from domain.risk.rows import PanelRows, canonical_rows, require_session
 from tests.risk.panels import csv, day, parquet, walk
 
@@ -35,17 +37,26 @@ def digest_of_frame(
 
 def test_the_rows_on_or_before_the_as_of_date_are_kept_sorted_and_nothing_else(tmp_path: Path) -> None:
     rows = rows_of(parquet(walk(), tmp_path / "raw.parquet"), tmp_path)
-    kept = pl.concat([pl.DataFrame(pl.from_arrow(table)) for table in rows.dataset.tables()])
+    kept = pl.DataFrame(pl.from_arrow(all_rows(rows.dataset).table())).cast({"asset": pl.String})
     assert kept.equals(walk().filter(pl.col("date") <= AS_OF).sort("asset", "date"))
     assert (rows.first, rows.last) == (day(0), AS_OF)
     assert rows.assets == tuple(f"A{number:02d}" for number in range(20))
 
 
-def test_a_part_holds_eight_assets_in_the_order_of_names(tmp_path: Path) -> None:
-    rows = rows_of(parquet(walk(), tmp_path / "raw.parquet"), tmp_path)
-    held = [table.column("asset").unique().to_pylist() for table in Dataset.open(rows.dataset.root).tables()]
-    assert [len(names) for names in held] == [ASSETS_PER_PART, ASSETS_PER_PART, 4]
-    assert [name for names in held for name in names] == list(rows.assets)
+def test_a_part_holds_twelve_weeks_from_a_monday_and_says_which_assets_are_new(tmp_path: Path) -> None:
+    frame = walk(assets=3, days=200).filter((pl.col("asset") != "A01") | (pl.col("date") >= day(100)))
+    rows = rows_of(parquet(frame, tmp_path / "raw.parquet"), tmp_path, day(199))
+    parts = Dataset.open(rows.dataset.root).parts
+    firsts = [dt.date.fromisoformat(part.name.removesuffix(".parquet")) for part in parts]
+    assert [first.weekday() for first in firsts] == [0, 0, 0]
+    assert [(later - first).days for first, later in pairwise(firsts)] == [84, 84]
+    assert [part.listed for part in parts] == [("A00", "A02"), ("A01",), ()]
+    dates = [set(table.column("date").to_pylist()) for table in rows.dataset.tables()]
+    assert all(
+        first <= min(held) and (max(held) - first).days < 84
+        for first, held in zip(firsts, dates, strict=True)
+    )
+    assert sum(map(len, dates)) == 200
 
 
 @given(seed=st.integers(0, 2**32), extra=st.booleans(), as_csv=st.booleans())

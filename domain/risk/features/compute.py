@@ -12,6 +12,8 @@ from domain.risk.features.market import MarketFactors
 from domain.risk.features.panel import Panel
 from domain.risk.features.windows import Floats
 
+Places = NDArray[np.intp]
+
 
 @dataclass(frozen=True, slots=True)
 class FeatureRows:
@@ -19,12 +21,26 @@ class FeatureRows:
 
     Attributes:
         kept: their indices in the panel, ascending; shape (m,).
-        columns: by column name, features in order and then the target, shape (m,); only the target has NaN,
-            where its label window is not complete.
+        columns: by column name, features in order, shape (m,), all finite.
     """
 
-    kept: NDArray[np.intp]
+    kept: Places
     columns: dict[str, Floats]
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """The labels that become known in a panel.
+
+    Attributes:
+        known: indices of the rows that end a label's window, ascending; shape (m,).
+        of: indices of the rows that the labels are the target of, `horizon` rows of the asset before.
+        values: the labels, shape (m,), none NaN.
+    """
+
+    known: Places
+    of: Places
+    values: Floats
 
 
 def feature_values(panel: Panel, definition: FeatureDefinition, factors: MarketFactors) -> list[Floats]:
@@ -41,12 +57,20 @@ def feature_values(panel: Panel, definition: FeatureDefinition, factors: MarketF
 
 
 def feature_rows(panel: Panel, definition: FeatureDefinition, factors: MarketFactors) -> FeatureRows:
-    """Compute a definition's columns; rows with an incomplete window or a value not finite are dropped."""
+    """Compute the features; rows with an incomplete window or a value that is not finite are dropped."""
     values = feature_values(panel, definition, factors)
     complete = panel.position >= definition.window - 1
     for column in values:
         complete &= np.isfinite(column)
     kept = np.flatnonzero(complete)
-    label = definition.label
-    named = dict(zip(definition.columns, values, strict=True)) | {label.name: label(panel)}
-    return FeatureRows(kept, {name: column[kept] for name, column in named.items()})
+    return FeatureRows(
+        kept, {name: column[kept] for name, column in zip(definition.columns, values, strict=True)}
+    )
+
+
+def labels(panel: Panel, definition: FeatureDefinition) -> Labels:
+    """Compute the labels whose windows end in the panel."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        values = definition.label(panel)
+    known = np.flatnonzero((panel.position >= definition.horizon) & ~np.isnan(values))
+    return Labels(known, known - definition.horizon, values[known])

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TypeVar
 
-import numpy as np
-
 from domain.registry.errors import InvalidInput
 from domain.risk.features.panel import Panel
 from domain.risk.features.windows import Floats
@@ -49,7 +47,8 @@ class Target:
     """What a model forecasts: a kernel over the `horizon` rows that follow a row.
 
     The kernel looks back like a feature's; its value at row t + horizon becomes the target of row t. It may
-    use the last `horizon` returns only, so that the label window is the rows t + 1 to t + horizon.
+    use the last `horizon` returns only, so that the label window is the rows t + 1 to t + horizon. A label is
+    therefore kept with the row that ends its window, and no stored row changes when later rows arrive.
     """
 
     name: str
@@ -58,12 +57,14 @@ class Target:
     kernel: Kernel
 
     def __call__(self, panel: Panel) -> Floats:
-        """Values of shape (n,); NaN in each asset's last `horizon` rows, whose window is not complete."""
-        values = _checked(self.name, self.kernel(panel), panel)
-        ahead = np.full_like(values, np.nan)
-        ahead[: -self.horizon] = values[self.horizon :]
-        ahead[panel.remaining < self.horizon] = np.nan
-        return ahead
+        """What was realised by each row, shape (n,): the target of the asset's row `horizon` rows before it.
+
+        Values of rows with position < horizon mean nothing.
+
+        Raises:
+            InvalidInput: the kernel returned another shape.
+        """
+        return _checked(self.name, self.kernel(panel), panel)
 
 
 Declared = TypeVar("Declared", Feature, Target)

@@ -14,8 +14,17 @@ from domain.registry.canonical import Digest, digest, digest_of
 from domain.registry.errors import InvalidInput
 from domain.risk.features.declare import Feature, Target, find
 
-FORMAT = 1
+FORMAT = 2
 """Version of the feature set's layout; raise it when the same definition gives other bytes."""
+
+_DRIVERS = (
+    "block_features.py",
+    "blocks.py",
+    "dataset.py",
+    "history.py",
+    "preparation.py",
+    "prepared_history.py",
+)
 
 _KEYS = (("asset", pa.string()), ("date", pa.date32()))
 
@@ -59,15 +68,29 @@ class FeatureDefinition:
         return tuple(feature for feature in self.features if feature.of_market)
 
     @property
+    def market_window(self) -> int:
+        """Dates of the market that the longest cross-sectional feature needs; 0 without one."""
+        return max((feature.rows for feature in self.market_features), default=0)
+
+    @property
     def schema(self) -> pa.Schema:
-        """asset, date, features in order, target; the target alone may be null."""
-        values = [(name, pa.float64()) for name in (*self.columns, self.target)]
-        return pa.schema([*_KEYS, *values])
+        """Of the parts that hold features: asset, date, features in order; nothing is null."""
+        return pa.schema([*_KEYS, *((name, pa.float64()) for name in self.columns)])
+
+    @property
+    def label_schema(self) -> pa.Schema:
+        """Of the parts that hold labels: asset, the date of the row that a label is the target of, target."""
+        return pa.schema([*_KEYS, (self.target, pa.float64())])
 
     @property
     def window(self) -> int:
         """Rows of an asset that the longest feature needs, the row itself included."""
         return max(feature.rows for feature in self.features)
+
+    @property
+    def reach(self) -> int:
+        """Earlier rows of an asset that the values of a row are made of, its label included."""
+        return max(self.window - 1, self.horizon)
 
     @property
     def horizon(self) -> int:
@@ -124,7 +147,7 @@ def _digest(references: tuple[str, ...], target: str) -> Digest:
 def _sources(modules: set[str]) -> dict[str, Path]:
     """The files whose code decides the values: this package, its drivers, the features' own modules."""
     here = Path(__file__).parent
-    files = [*here.glob("*.py"), here.parent / "preparation.py", here.parent / "dataset.py"]
+    files = [*here.glob("*.py"), *(here.parent / name for name in _DRIVERS)]
     sources = {path.relative_to(here.parent).as_posix(): path for path in files}
     for module in modules:
         path = Path(importlib.import_module(module).__file__ or "")

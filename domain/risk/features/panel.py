@@ -16,33 +16,33 @@ Integers = NDArray[np.int32]
 
 @dataclass(frozen=True)
 class Panel:
-    """Rows of whole assets, one asset after the other, each in the order of dates; vectors of shape (n,).
+    """Rows of assets, one asset after the other, each in the order of dates; vectors of shape (n,).
+
+    A panel may begin long after an asset's first row and end long before its last. Kernels are told nothing
+    of what lies beyond, as a value has to be the same wherever the rows are cut.
 
     Attributes:
         date: days since 1970-01-01.
-        position: how many rows of the same asset come before.
-        remaining: how many rows of the same asset come after.
+        position: how many rows of the same asset come before, in this panel.
         close: closing prices; NaN for the market, which has returns but no price.
         returns: log returns since the asset's row before; meaningless where position is 0.
     """
 
     date: Integers
     position: Integers
-    remaining: Integers
     close: Floats
     returns: Floats
 
     @classmethod
     def of_prices(cls, asset: NDArray[Any], date: Integers, close: Floats) -> Panel:
         """A partition's rows, sorted by (asset, date); `asset` holds any code that tells assets apart."""
-        position, remaining = _places(asset)
-        return cls(date, position, remaining, close, log(close / lagged(close, 1)))
+        return cls(date, positions(asset), close, log(close / lagged(close, 1)))
 
     @classmethod
     def of_market(cls, date: Integers, returns: Floats) -> Panel:
         """The market as if it were one asset. Position counts from 1: its first return is a real one."""
         position = np.arange(1, len(date) + 1, dtype=np.int32)
-        return cls(date, position, position[::-1] - 1, np.full(len(date), np.nan), returns)
+        return cls(date, position, np.full(len(date), np.nan), returns)
 
     def __len__(self) -> int:
         return len(self.date)
@@ -53,11 +53,8 @@ class Panel:
         return self.returns * self.returns
 
 
-def _places(asset: NDArray[Any]) -> tuple[Integers, Integers]:
-    """For each row how many rows of its asset come before, and how many after."""
-    edges = np.flatnonzero(asset[1:] != asset[:-1]) + 1
-    starts = np.concatenate(([0], edges)).astype(np.int32)
-    stops = np.concatenate((edges, [len(asset)])).astype(np.int32)
+def positions(asset: NDArray[Any]) -> Integers:
+    """For each row, sorted by asset, how many rows of its asset come before."""
+    starts = np.append(0, np.flatnonzero(asset[1:] != asset[:-1]) + 1).astype(np.int32)
     rows = np.arange(len(asset), dtype=np.int32)
-    lengths = stops - starts
-    return rows - np.repeat(starts, lengths), np.repeat(stops, lengths) - rows - 1
+    return rows - np.repeat(starts, np.diff(starts, append=len(asset)))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow as pa
 
 from domain.registry.canonical import encode
 from domain.registry.errors import Unavailable
@@ -27,6 +28,7 @@ from domain.risk.expectations import (
     feature_expectations,
     row_expectations,
 )
+from domain.risk.feature_set import feature_table, label_parts
 from domain.risk.ports import ValidationReport
 from domain.risk.price_anomalies import with_feature_anomalies, with_price_anomalies
 from veritasvault.adapters.gx_docs import place_of, publish
@@ -67,7 +69,7 @@ class GxValidator:
             IntegrityError: a part of a dataset changed.
             Unavailable: the report cannot be written.
         """
-        prices, prepared = _frame(rows), _frame(features)
+        prices, prepared = _frame(list(rows.tables())), _features_frame(features)
         tables = (_rows_table(prices, self._checks), _features_table(prepared, prices))
         building = self._directory / f".building-{uuid.uuid4().hex}"
         try:
@@ -88,11 +90,19 @@ class GxValidator:
         return ValidationReport(DataValidation(len(results), failures), (attachment,), str(report))
 
 
-def _frame(dataset: Dataset) -> pl.DataFrame:
-    frames = [pl.DataFrame(pl.from_arrow(table)) for table in dataset.tables()]
+def _features_frame(dataset: Dataset) -> pl.DataFrame:
+    """Features with their target, which is found among the labels unless it is there already."""
+    if not label_parts(dataset).parts:
+        return _frame(list(dataset.tables()))
+    return _frame([feature_table(dataset)])
+
+
+def _frame(tables: Sequence[pa.Table]) -> pl.DataFrame:
+    frames = [pl.DataFrame(pl.from_arrow(table)) for table in tables]
     if not frames:
         return pl.DataFrame(schema={"asset": pl.String, "date": pl.Date})
-    return pl.concat(frames, how="diagonal_relaxed")
+    plain = [frame.with_columns(pl.col(pl.Categorical).cast(pl.String)) for frame in frames]
+    return pl.concat(plain, how="diagonal_relaxed")
 
 
 def _rows_table(prices: pl.DataFrame, checks: PriceChecks) -> Table:

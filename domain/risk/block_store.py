@@ -1,0 +1,106 @@
+"""The store that runs share blocks through: files by their content, and records that find them by key.
+
+A key is the digest of all that decides a result, so whoever finds a record need not compute. Files and
+records appear by an atomic rename or link: nobody sees half of one. A record never changes; finding another
+one under its key means that something decides the result that the key does not name, which is an error.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from domain.registry.canonical import Digest, digest_of
+from domain.registry.errors import IntegrityError
+from domain.risk.dataset import Part, canonical_parquet, part_of
+
+
+@dataclass(frozen=True, slots=True)
+class BlockStore:
+    """A directory that all processes reach; small and picklable, so tasks carry it.
+
+    Attributes:
+        environment: digest of the interpreter and packages whose versions can change bytes; part of every
+            key, so that nothing is taken from another environment.
+    """
+
+    root: Path
+    environment: Digest
+
+    @property
+    def files(self) -> Path:
+        """The directory of the files, each named by its SHA-256."""
+        return self.root / "files"
+
+    def key(self, kind: str, decides: Mapping[str, Any]) -> Digest:
+        """The key of a result of some kind, from all that decides it beside the environment."""
+        return digest_of({"kind": kind, "environment": self.environment, **decides})
+
+    def find(self, key: Digest) -> Mapping[str, Any] | None:
+        """The record under a key; None if there is none, or none that can be read."""
+        try:
+            found = json.loads(self._place(key).read_bytes())
+        except (FileNotFoundError, ValueError):
+            return None
+        return found if isinstance(found, dict) else None
+
+    def record(self, key: Digest, value: Mapping[str, Any]) -> None:
+        """Keep a record under a key, for ever.
+
+        Raises:
+            IntegrityError: the key has another record already.
+        """
+        place = self._place(key)
+        if self.find(key) == value:
+            return
+        temporary = _written(place, json.dumps(value).encode())
+        try:
+            os.link(temporary, place)
+        except FileExistsError:
+            found = self.find(key)
+            if found is None:
+                temporary.replace(place)  # what a crash of the machine left
+            elif found != value:
+                raise IntegrityError(
+                    f"record {place} is not what the same inputs give now: a kernel reads rows outside of "
+                    "its window, or a package changed under its version; mend it and empty the store"
+                ) from None
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def add(self, name: str, table: pa.Table, schema: pa.Schema) -> Part:
+        """Keep a table, sorted by (asset, date), as a part of that name; the same rows are kept once."""
+        data = canonical_parquet(table, schema)
+        part = part_of(name, table, data)
+        if not self.holds(part):
+            place = self.files / part.sha256
+            _written(place, data).replace(place)
+        return part
+
+    def holds(self, part: Part) -> bool:
+        """Whether a part's file is here, of its size; who reads it checks what it holds."""
+        try:
+            return (self.files / part.sha256).stat().st_size == part.size
+        except FileNotFoundError:
+            return False
+
+    def _place(self, key: Digest) -> Path:
+        return self.root / "records" / key
+
+
+def _written(place: Path, data: bytes) -> Path:
+    """A complete file beside a place, under a name of its own."""
+    temporary = place.with_name(f".{uuid.uuid4().hex}")
+    try:
+        temporary.write_bytes(data)
+    except FileNotFoundError:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(data)
+    return temporary
