@@ -12,6 +12,8 @@ import re
 HIDDEN = "***"
 _PUBLIC_USERS = frozenset({"mariadb", "mssql", "mysql", "oracle", "postgres", "postgresql", "ssh"})
 """Schemes whose user is a name that helps; elsewhere a user without a password is often a token."""
+_STORES = frozenset({"file", "s3", "sample", "sqlite"})
+"""Schemes whose paths may hold an `@`; elsewhere what is before one may be a token with a slash in it."""
 _HARMLESS = frozenset(
     {
         "application_name", "artifact", "branch", "checkpoint", "connect_timeout", "host", "insecure", "port",
@@ -63,11 +65,12 @@ def has_login(address: str) -> bool:
 
 def _without_login(scheme: str, rest: str, public: frozenset[str] = _PUBLIC_USERS) -> str:
     login, at, place = rest.rpartition("@")
+    parts = set(scheme.lower().split("+"))
     first = re.split(r"[/?#]", login, maxsplit=1)[0]
-    # After the first slash an @ is the path's, unless that slash is a password's.
-    if not at or (first != login and not (":" in first or "@" in first)):
+    # Behind a slash the @ of a store is the path's, unless that slash is a password's.
+    if not at or (first != login and parts & _STORES and not (":" in first or "@" in first)):
         return rest
-    if public.isdisjoint(scheme.lower().split("+")):
+    if public.isdisjoint(parts):
         return f"{HIDDEN}@{place}"
     user, colon, _ = login.partition(":")
     return f"{user}:{HIDDEN}@{place}" if colon else rest

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from domain.registry.errors import InvalidInput
+from domain.registry.redaction import has_login
 
 SETTING = "VERITAS_REGISTRY"
 _OCI_FORM = "oci://host[:port]/repository[?insecure=1], the repository in lower case"
@@ -37,8 +38,8 @@ class OciAddress:
             InvalidInput: naming the setting and the form.
         """
         parts = _split(value, _OCI_FORM)
-        if parts.username is not None:
-            raise _with_login(parts, "log in with docker login instead")
+        if has_login(value):
+            raise _with_login(value, "log in with docker login instead")
         options = parse_qsl(parts.query, keep_blank_values=True)
         repository = parts.path.strip("/")
         usable = parts.hostname and _REPOSITORY.fullmatch(repository) and not parts.fragment
@@ -67,8 +68,8 @@ class GitAddress:
         parts = _split(value, _GIT_FORM)
         scheme = parts.scheme.removeprefix("git+")
         # A server's user may be a token; the one of ssh is not secret.
-        if parts.password is not None or (scheme != "ssh" and parts.username is not None):
-            raise _with_login(parts, "let a credential helper of git hold them instead")
+        if parts.password is not None or (scheme != "ssh" and has_login(value)):
+            raise _with_login(value, "let a credential helper of git hold them instead")
         host = bool(parts.hostname) if scheme in ("https", "ssh") else not parts.netloc
         usable = scheme in ("https", "ssh", "file") and host and len(parts.path) > 1
         if not usable or parts.query or parts.fragment:
@@ -103,8 +104,8 @@ class MlflowAddress:
         usable = parts.scheme in ("http", "https") and parts.hostname and experiment and parts.path.strip("/")
         if not usable or parts.query or parts.fragment:
             raise InvalidInput(SETTING, value, f"give {_MLFLOW_FORM}")
-        if parts.username is not None:
-            raise _with_login(parts, "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD instead")
+        if has_login(uri):
+            raise _with_login(uri, "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD instead")
         return cls(server, unquote(experiment))
 
 
@@ -119,5 +120,5 @@ def _split(value: str, form: str) -> SplitResult:
     return parts
 
 
-def _with_login(parts: SplitResult, remedy: str) -> InvalidInput:
-    return InvalidInput(SETTING, parts.geturl(), f"take user and password out, {remedy}")
+def _with_login(address: str, remedy: str) -> InvalidInput:
+    return InvalidInput(SETTING, address, f"take user and password out, {remedy}")

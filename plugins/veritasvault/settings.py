@@ -54,7 +54,7 @@ class TransitAddress:
             and set(names) == {"checkpoint", "artifact"}
             and all(len(given) == 1 for given in names.values())
         )
-        if not right or "@" in parts.netloc:
+        if not right or has_login(value):
             raise InvalidInput(
                 "VERITAS_SIGNER",
                 value,
@@ -162,7 +162,7 @@ class Settings:
                 # What an unknown variable holds may be anything, a key among them.
                 raise InvalidInput(f"{PREFIX}{name.upper()}", "not shown", f"no such setting, use {known}")
         home = _path(values.get("home") or str(default_home()))
-        return cls(
+        settings = cls(
             home=home,
             registry=_registry(values.get("registry") or home.joinpath("registry").as_uri()),
             ledger=values.get("ledger") or f"sqlite:///{home}/ledger.db",
@@ -172,7 +172,7 @@ class Settings:
             or f"sqlite:///{home}/mlflow.db",
             dask=_open("VERITAS_DASK", values.get("dask"), "the scheduler takes none"),
             spark=values.get("spark") or "local[2]",
-            aws_connection=values.get("aws_connection") or None,
+            aws_connection=_connection(values.get("aws_connection")),
             s3_endpoint=_open("VERITAS_S3_ENDPOINT", values.get("s3_endpoint"), _AWS),
             policy=_policy(values.get("policy") or str(packaged_policy())),
             witnesses=tuple(
@@ -190,6 +190,9 @@ class Settings:
             retry_seconds=_seconds(values.get("retry_seconds") or "300"),
             code_version=values.get("code_version") or None,
         )
+        # Not when it is first used: what is wrong shall be said at once, and not shown till then.
+        _ = settings.issuer
+        return settings
 
 
 def _path(value: str) -> Path:
@@ -220,13 +223,21 @@ def is_url(policy: str) -> bool:
 def as_witness(name: str, value: str) -> str:
     """Return the address of a witness. Raises InvalidInput, with `name` as the field."""
     parts = _split(name, value)
-    whole = not parts.query and not parts.fragment and "@" not in parts.netloc
+    whole = not parts.query and not parts.fragment and not has_login(value)
     if whole and (
         (parts.scheme == "s3" and parts.netloc)
         or (parts.scheme == "file" and parts.path and not parts.netloc)
     ):
         return value
     raise InvalidInput(name, value, "give file:///directory or s3://bucket/prefix")
+
+
+def _connection(value: str | None) -> str | None:
+    if value and "://" in value:
+        raise InvalidInput(
+            "VERITAS_AWS_CONNECTION", value, "give the connection's id, and its address to Airflow"
+        )
+    return value or None
 
 
 def _open(name: str, value: str | None, instead: str) -> str | None:
@@ -291,7 +302,7 @@ def _policy(value: str) -> str:
     except ValueError:
         usable = False
     # A URL is shown and logged, so it holds no password.
-    if not usable or parts.username or parts.password or parts.query or parts.fragment:
+    if not usable or has_login(value) or parts.query or parts.fragment:
         raise InvalidInput(
             "VERITAS_POLICY", value, "give http(s)://host:port[/path] of an OPA server, no more"
         )

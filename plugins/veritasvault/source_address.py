@@ -1,12 +1,12 @@
-"""Addresses of raw data, which are recorded with what was made of it and shown in forms: they hold no secret."""
+"""Addresses of raw data: they are recorded with what was made of it and stand in forms, so hold no secret."""
 
 from __future__ import annotations
 
 from domain.registry.errors import InvalidInput
 from domain.registry.redaction import has_login
 
-PATTERN = r"^(?![^:]*://([^/?#]*@|[^/?#]*:.*@|.*[?]))"
-"""What `require_open` allows, as a JSON schema says it: a form refuses the rest before it is kept anywhere."""
+PATTERN = r"^(?![^:]*://([^/?#]*@|[^/?#]*:.*@|.*[?]))(?!(?!s3:|file:|sample:)[^:]*://.*@)"
+"""What `require_open` allows, as a JSON schema says it: a form refuses the rest before it is kept."""
 
 
 def require_open(field: str, uri: str) -> None:

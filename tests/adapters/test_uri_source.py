@@ -247,6 +247,7 @@ def test_s3_credentials_come_from_an_airflow_connection(
     [
         ("https://u:planted@host/prices.csv", True),
         ("s3://key:plan/ted@bucket/prices.csv", True),
+        ("https://plan/ted@host/prices.csv", True),
         ("s3://key@bucket/prices.csv", True),
         ("https://bucket.host/prices.csv?X-Amz-Signature=planted", True),
         ("file:///data/prices.csv?token=planted", True),

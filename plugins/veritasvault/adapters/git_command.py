@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from domain.registry.errors import DomainException, IntegrityError, InvalidInput, Unavailable
+from domain.registry.redaction import redacted
 
 _SETTINGS = {
     "core.attributesFile": os.devnull,
@@ -54,12 +55,12 @@ class GitFailed(Exception):
     """A git command that ended with an error.
 
     Attributes:
-        text: what it wrote to standard error.
+        text: what it wrote to standard error; git's own settings may put a login into an address.
     """
 
     def __init__(self, text: str) -> None:
-        self.text = text
-        super().__init__(text)
+        self.text = redacted(text)
+        super().__init__(self.text)
 
     @property
     def sentence(self) -> str:
