@@ -15,10 +15,11 @@ from domain.registry.events.lifecycle import ModelEvaluatedEvent
 from domain.registry.ledger.checkpoint import open_checkpoint
 from domain.registry.ledger.ledger import Ledger, LedgerView, project
 from domain.registry.ledger.receipt import Proven, Receipt
+from domain.registry.ledger.remembered_witness import RememberedWitness
 from domain.registry.ledger.verification import LedgerReport, Problem, verify_ledger, verify_receipt_against
-from domain.registry.ledger.witness import WitnessReport, verify_witnessed
+from domain.registry.ledger.witness import WitnessReport, losses, verify_witnessed
 from domain.registry.manifest import Manifest
-from domain.registry.ports import ModelRegistryPort, StoredCheckpoint, VersionRow, WitnessPort
+from domain.registry.ports import ModelRegistryPort, StoredCheckpoint, VersionRow
 from domain.registry.signing.key_ring import KeyRing
 from domain.registry.signing.model_signature import SIGNATURE_NAME, SIGNING_KEY, ModelSignature, verify_model
 
@@ -58,7 +59,7 @@ class Audit:
         model_repository: ModelRegistryPort,
         ledger: Ledger,
         catalog: ModelCatalog,
-        witnesses: Sequence[WitnessPort] = (),
+        witnesses: Sequence[RememberedWitness] = (),
     ) -> None:
         self._repository = model_repository
         self._ledger = ledger
@@ -78,14 +79,14 @@ class Audit:
             # The ledger is too damaged to say what it lists.
             problems = found.problems or (Problem("ledger", str(error)),)
             report = AuditReport(problems, 0, found.entries, found.pending)
-        return self._against_witnesses(report)
+        return self._with(report, self._against_witnesses())
 
     def version(self, reference: str) -> AuditReport:
-        """Verify one version: its proof in the ledger, and its stored objects.
+        """Verify one version: its stored objects, and its proof in the ledger, also to witnesses.
 
         Raises:
             InvalidInput, NotFound: as `ModelCatalog.resolve`.
-            Unavailable: ledger or registry cannot be read now.
+            Unavailable: ledger, registry or a witness cannot be read now.
         """
         row = self._catalog.resolve(reference)
         try:
@@ -101,7 +102,8 @@ class Audit:
         for later in self._ledger.view().lifecycle(row.name):
             if isinstance(later.event, ModelEvaluatedEvent) and later.event.version == row.version:
                 problems.extend(self._evaluated(row, later.event))
-        return AuditReport(tuple(problems), 1, 1, int(pending))
+        report = AuditReport(tuple(problems), 1, 1, int(pending))
+        return self._with(report, self._proved_by_witnesses(row.index))
 
     def receipt(self, receipt: Receipt) -> tuple[Proven, AuditReport]:
         """Verify a receipt, that the ledger continues what it proves, and the stored objects of its version.
@@ -120,13 +122,32 @@ class Audit:
         problems.extend(self._model(proven.event, proven.index, ring))
         return proven, AuditReport(tuple(problems), 1, 1, 0)
 
-    def _against_witnesses(self, report: AuditReport) -> AuditReport:
-        if not self._witnesses:
-            return report
+    def _against_witnesses(self) -> WitnessReport:
+        """All that witnesses have, and what they lack."""
         try:
             seen = verify_witnessed(self._ledger.port, self._ledger.signer, self._witnesses)
+            if self._ledger.port.last_checkpoint() is None:
+                return seen
+            lost = tuple(problem for each in self._witnesses for problem in losses(each))
+            return replace(seen, problems=seen.problems + lost)
         except IntegrityError as error:
-            seen = WitnessReport(0, (Problem("witnesses", str(error)),))
+            return WitnessReport(0, (Problem("witnesses", str(error)),))
+
+    def _proved_by_witnesses(self, index: int) -> WitnessReport:
+        """One entry, under the first checkpoint of each witness that covers it."""
+        problems: list[Problem] = []
+        count = 0
+        for each in self._witnesses:
+            try:
+                size = next((size for size in each.sizes() if size > index), None)
+                if size is not None:
+                    count += 1
+                    self._ledger.prove(index, each.read(size))
+            except (IntegrityError, NotFound) as error:
+                problems.append(Problem(f"witness {each}", str(error)))
+        return WitnessReport(count, tuple(problems))
+
+    def _with(self, report: AuditReport, seen: WitnessReport) -> AuditReport:
         return replace(report, problems=report.problems + seen.problems, witnessed=seen.checkpoints)
 
     def _versions(self, found: LedgerReport, progress: Progress | None) -> AuditReport:

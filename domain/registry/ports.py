@@ -286,8 +286,18 @@ class WitnessPort(Protocol):
             IntegrityError: another note of this size is kept; it stays.
         """
 
+    def sizes(self) -> Iterator[int]:
+        """The sizes of what is kept, rising; a witness that was never used has none.
+
+        Raises:
+            IntegrityError: something there has no checkpoint's name.
+        """
+
+    def read(self, size: int) -> StoredCheckpoint:
+        """The note of this size, unverified. Raises NotFound."""
+
     def all(self) -> Iterator[StoredCheckpoint]:
-        """Everything kept, in the order of sizes, unverified; a witness that was never used has nothing.
+        """Everything kept, in the order of sizes, unverified.
 
         Raises:
             IntegrityError: something there has no checkpoint's name.

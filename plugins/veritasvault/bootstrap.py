@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from domain.registry.events import KeyRole
     from domain.registry.evidence import Attachment
     from domain.registry.ledger.ledger import Ledger
+    from domain.registry.ledger.remembered_witness import RememberedWitness
     from domain.registry.lifecycle.service import ModelLifecycle
     from domain.registry.migration import Migration
     from domain.registry.ports import ModelRegistryPort, SignerPort, WitnessPort
@@ -199,8 +200,17 @@ class Application:
         witnesses = [self.witness(uri) for uri in self.settings.witnesses]
         return Audit(self.registry, self.ledger, self.catalog, witnesses)
 
-    def witness(self, uri: str) -> WitnessPort:
-        """The witness at an address. Raises InvalidInput."""
+    def witness(self, uri: str) -> RememberedWitness:
+        """The witness at an address, and what this home remembers of it. Raises InvalidInput."""
+        from domain.registry.canonical import digest
+        from domain.registry.ledger.remembered_witness import RememberedWitness
+        from veritasvault.adapters.file_witness import FileWitness
+
+        place = self._witness_place(uri)
+        memory = self.settings.home / "witnessed" / digest(str(place).encode())
+        return RememberedWitness(place, FileWitness(memory))
+
+    def _witness_place(self, uri: str) -> WitnessPort:
         parts = urlsplit(as_witness("URI", uri))
         if parts.scheme == "file":
             from veritasvault.adapters.file_witness import FileWitness

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from domain.registry.errors import DomainException, IntegrityError
+from domain.registry.errors import DomainException, IntegrityError, NotFound
 from domain.registry.ports import StoredCheckpoint, WitnessPort
 from veritasvault.adapters.file_witness import FileWitness
 from veritasvault.adapters.s3_client import own_client
@@ -41,7 +41,7 @@ def note(size: int, text: str = "note") -> StoredCheckpoint:
 
 
 def test_a_witness_that_was_never_used_has_nothing(reopen: Callable[[], WitnessPort]) -> None:
-    assert list(reopen().all()) == []
+    assert (list(reopen().sizes()), list(reopen().all())) == ([], [])
 
 
 def test_notes_come_back_in_the_order_of_sizes(reopen: Callable[[], WitnessPort]) -> None:
@@ -49,6 +49,17 @@ def test_notes_come_back_in_the_order_of_sizes(reopen: Callable[[], WitnessPort]
         reopen().put(note(size))
     reopen().put(note(9))
     assert list(reopen().all()) == [note(size) for size in (0, 9, 10, 100)]
+
+
+def test_one_note_is_read_by_its_size_and_the_sizes_without_the_notes(
+    reopen: Callable[[], WitnessPort],
+) -> None:
+    for size in (10, 9):
+        reopen().put(note(size))
+    assert list(reopen().sizes()) == [9, 10]
+    assert reopen().read(10) == note(10)
+    with pytest.raises(NotFound, match="has no checkpoint of size 11"):
+        reopen().read(11)
 
 
 def test_another_note_of_the_same_size_is_refused_and_the_first_stays(

@@ -200,6 +200,15 @@ class Ledger:
             last = self.checkpoint()
         return self._proved(entry, last)
 
+    def prove(self, index: int, checkpoint: StoredCheckpoint) -> Receipt:
+        """The proof for one entry under this checkpoint, which has to cover it.
+
+        Raises:
+            NotFound: there is no such entry.
+            IntegrityError: the checkpoint is another ledger's, or the stored tree does not lead to its root.
+        """
+        return self._proved(self._entry(index), checkpoint)
+
     def _entry(self, index: int) -> Entry:
         entry = next(self.port.read(index, index + 1), None) if index >= 0 else None
         if entry is None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from domain.registry.errors import IntegrityError, Unavailable
+from domain.registry.errors import IntegrityError, NotFound, Unavailable
 from domain.registry.ports import StoredCheckpoint
 from veritasvault.adapters.published_keys import put_if_absent
-from veritasvault.adapters.witness_names import checkpoint_name, size_of
+from veritasvault.adapters.witness_names import SUFFIX, checkpoint_name, size_of
 
 
 class FileWitness:
@@ -28,12 +28,27 @@ class FileWitness:
         if not same:
             raise IntegrityError(f"{path} is another checkpoint of this size: run veritas verify --all")
 
-    def all(self) -> Iterator[StoredCheckpoint]:
+    def sizes(self) -> Iterator[int]:
         try:
-            for path in sorted(self._directory.glob("*.checkpoint")):
-                yield StoredCheckpoint(size_of(path.name, str(path)), path.read_bytes())
+            # Not glob, which takes a directory that it may not read for an empty one.
+            names = sorted(path.name for path in self._directory.iterdir() if path.name.endswith(SUFFIX))
+        except FileNotFoundError:
+            return
         except OSError as error:
             raise self._unusable(error) from error
+        yield from (size_of(name, str(self._directory / name)) for name in names)
+
+    def read(self, size: int) -> StoredCheckpoint:
+        path = self._directory / checkpoint_name(size)
+        try:
+            return StoredCheckpoint(size, path.read_bytes())
+        except FileNotFoundError as error:
+            raise NotFound(f"the witness {self} has no checkpoint of size {size}") from error
+        except OSError as error:
+            raise self._unusable(error) from error
+
+    def all(self) -> Iterator[StoredCheckpoint]:
+        return map(self.read, self.sizes())
 
     def _unusable(self, error: OSError) -> Unavailable:
         return Unavailable(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 
-from domain.registry.errors import IntegrityError
+from domain.registry.errors import IntegrityError, NotFound
 from domain.registry.ports import StoredCheckpoint
-from veritasvault.adapters.s3_client import ClientFactory, S3Bucket
+from veritasvault.adapters.s3_client import MISSING, ClientFactory, S3Bucket, code_of
 from veritasvault.adapters.s3_upload import MIB, Uploader
 from veritasvault.adapters.witness_names import SUFFIX, checkpoint_name, size_of
 
@@ -28,16 +28,31 @@ class S3Witness:
     def put(self, checkpoint: StoredCheckpoint) -> None:
         key = self._prefix + checkpoint_name(checkpoint.size)
         self._bucket.require()
-        if not self._uploader.put_bytes(key, checkpoint.note) and self._read(key) != checkpoint.note:
+        if not self._uploader.put_bytes(key, checkpoint.note) and self.read(checkpoint.size) != checkpoint:
             raise IntegrityError(
                 f"{self._bucket}/{key} is another checkpoint of this size: run veritas verify --all"
             )
 
-    def all(self) -> Iterator[StoredCheckpoint]:
+    def sizes(self) -> Iterator[int]:
         self._bucket.require()
         for key in self._keys():
-            name = key.removeprefix(self._prefix)
-            yield StoredCheckpoint(size_of(name, f"{self._bucket}/{key}"), self._read(key))
+            yield size_of(key.removeprefix(self._prefix), f"{self._bucket}/{key}")
+
+    def read(self, size: int) -> StoredCheckpoint:
+        client = self._bucket.client
+        key = self._prefix + checkpoint_name(size)
+        with self._bucket.translated(f"reading {key}"):
+            try:
+                answer = client.get_object(Bucket=self._bucket.name, Key=key)
+            except client.exceptions.ClientError as error:
+                if code_of(error) in MISSING:
+                    raise NotFound(f"the witness {self} has no checkpoint of size {size}") from error
+                raise
+            with closing(answer["Body"]) as body:
+                return StoredCheckpoint(size, bytes(body.read()))
+
+    def all(self) -> Iterator[StoredCheckpoint]:
+        return map(self.read, self.sizes())
 
     def _keys(self) -> Iterator[str]:
         client = self._bucket.client
@@ -47,14 +62,6 @@ class S3Witness:
             )
             for page in pages:
                 yield from (item["Key"] for item in page.get("Contents", ()) if item["Key"].endswith(SUFFIX))
-
-    def _read(self, key: str) -> bytes:
-        client = self._bucket.client
-        with (
-            self._bucket.translated(f"reading {key}"),
-            closing(client.get_object(Bucket=self._bucket.name, Key=key)["Body"]) as body,
-        ):
-            return bytes(body.read())
 
     def __str__(self) -> str:
         return f"{self._bucket}/{self._prefix}".rstrip("/")

@@ -105,16 +105,19 @@ def checkpoint(as_json: bool) -> None:
 
 @ledger.command("witness")
 @click.argument("uri", metavar="URI")
+@click.option("--new", is_flag=True, help="URI is new, or lost what it had: hand over all it should have.")
 @json_option
-def witness(uri: str, as_json: bool) -> None:
+def witness(uri: str, new: bool, as_json: bool) -> None:
     """Sign pending entries and copy the checkpoint to URI.
 
     URI is file:///directory or s3://bucket/prefix, a place that whoever operates this registry cannot
     change, kept for this ledger alone. Nothing is copied, and the exit code is 1, if the ledger does not
-    continue what is there. `veritas verify --all` compares with the places in VERITAS_WITNESSES.
+    continue what is there, or if URI has nothing, or no longer what it was given: start a place with --new.
+    `veritas verify --all` compares with the places in VERITAS_WITNESSES.
 
     \b
     Examples:
+      veritas ledger witness file:///mnt/auditor/veritas --new
       veritas ledger witness file:///mnt/auditor/veritas
       veritas ledger witness s3://auditor-checkpoints/veritas --json
     """
@@ -124,7 +127,7 @@ def witness(uri: str, as_json: bool) -> None:
     application = bootstrap()
     service = application.ledger
     place = application.witness(uri)
-    newest = hand_over(service, place)
+    newest = hand_over(service, place, new=new)
     if as_json:
         print_json({"origin": service.port.origin(), "size": newest.size, "witness": str(place)})
     else:
