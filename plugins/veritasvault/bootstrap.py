@@ -26,13 +26,15 @@ if TYPE_CHECKING:
     from domain.registry.canonical import Digest
     from domain.registry.card.model_cards import ModelCards
     from domain.registry.catalog import ModelCatalog
+    from domain.registry.collection.collector import Collector
+    from domain.registry.collection.service import GarbageCollection
     from domain.registry.events import KeyRole
     from domain.registry.evidence import Attachment
     from domain.registry.ledger.ledger import Ledger
     from domain.registry.ledger.remembered_witness import RememberedWitness
     from domain.registry.lifecycle.service import ModelLifecycle
     from domain.registry.migration import Migration
-    from domain.registry.ports import ModelRegistryPort, SignerPort, WitnessPort
+    from domain.registry.ports import CollectablePort, LeftoversPort, SignerPort, WitnessPort
     from domain.registry.proofs.export import ProofExport
     from domain.registry.registration import ModelRegistration
     from domain.registry.signing.key_management import KeyManagement
@@ -80,7 +82,7 @@ class Application:
     # The registry
 
     @cached_property
-    def registry(self) -> ModelRegistryPort:
+    def registry(self) -> CollectablePort:
         parts = urlsplit(self.settings.registry)
         if parts.scheme == "s3":
             from veritasvault.adapters.s3_registry import S3ModelRegistryAdapter
@@ -235,7 +237,28 @@ class Application:
             self.ledger,
             staging=self.staging,
             clock=self.clock,
+            collector=self.collector,
         )
+
+    @cached_property
+    def collector(self) -> Collector:
+        from domain.registry.collection.collector import Collector
+
+        return Collector(self.registry, self.ledger, clock=self.clock)
+
+    def garbage_collection(self, *, features: bool = False) -> GarbageCollection:
+        """The collection of garbage; with `features` also of what runs left in the workspace."""
+        from domain.registry.collection.service import GarbageCollection
+        from veritasvault.adapters.staging_leftovers import StagingLeftovers
+        from veritasvault.adapters.workspace_leftovers import WorkspaceLeftovers
+
+        places: list[LeftoversPort] = []
+        if not self.settings.registry.startswith("file:"):
+            # A registry on the file system looks through its staging itself.
+            places.append(StagingLeftovers(self.staging))
+        if features:
+            places.append(WorkspaceLeftovers(self.settings.workspace, self.registry, self.ledger))
+        return GarbageCollection(self.registry, self.ledger, self.collector, places=places, clock=self.clock)
 
     def migration(self, destination: Application) -> Migration:
         """The copying of what this registry and its ledger hold to those of another system; where both have

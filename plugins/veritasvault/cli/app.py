@@ -11,6 +11,7 @@ import click
 from veritasvault.cli.card import card
 from veritasvault.cli.doctor import doctor
 from veritasvault.cli.failures import run
+from veritasvault.cli.garbage import gc
 from veritasvault.cli.keys import keys
 from veritasvault.cli.ledger import ledger
 from veritasvault.cli.lifecycle import commands as lifecycle_commands
@@ -72,6 +73,7 @@ for proof in (export_proof, verify_proof):
 for command in (models, verify, register, *lifecycle_commands(), ledger, keys, policy, mlflow, doctor):
     veritas.add_command(command)
 veritas.add_command(migrate)
+veritas.add_command(gc)
 
 
 def main() -> None:
