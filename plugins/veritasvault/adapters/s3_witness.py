@@ -15,8 +15,8 @@ from veritasvault.adapters.witness_names import SUFFIX, checkpoint_name, size_of
 class S3Witness:
     """A `WitnessPort`: one object for each size, written on condition that its key is free.
 
-    Where the bucket keeps versions, the first version of an object counts, also behind a delete marker. A lock
-    keeps versions from being deleted, but not from being hidden by newer ones, which whoever may write can add.
+    Where the bucket keeps versions, the first version of an object counts, also behind a delete marker. A
+    lock keeps versions from being deleted, but not from being hidden by newer ones.
     """
 
     def __init__(self, bucket_name: str, prefix: str, client_factory: ClientFactory) -> None:
@@ -50,7 +50,7 @@ class S3Witness:
         return (self._read(key, version) for key, version in self._first_versions(self._prefix))
 
     def _first_versions(self, prefix: str) -> Iterator[tuple[str, str]]:
-        """Key and oldest version of each checkpoint, in the order of keys; newer versions are listed first."""
+        """Key and oldest version of each checkpoint, by key; newer versions are listed first."""
         self._bucket.require()
         client = self._bucket.client
         with self._bucket.translated("listing checkpoints"):
