@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from veritasvault.adapters.rego_policy import RegoPolicy
     from veritasvault.adapters.sql_ledger import SqlLedger
     from veritasvault.identity import Identity
+    from veritasvault.serving.model_loader import ModelLoader
     from veritasvault.settings import TransitAddress
 
 ENGINES = ("dask", "spark", "inline")
@@ -259,6 +260,21 @@ class Application:
         if features:
             places.append(WorkspaceLeftovers(self.settings.workspace, self.registry, self.ledger))
         return GarbageCollection(self.registry, self.ledger, self.collector, places=places, clock=self.clock)
+
+    def model_loader(self, cache: Path | str | None, cache_bytes: int) -> ModelLoader:
+        """Verified models for services, kept in a directory; None takes the home's."""
+        from veritasvault.adapters.public_keys_only import PublicKeysOnly
+        from veritasvault.serving.copy_check import PROOF
+        from veritasvault.serving.model_cache import ModelCache
+        from veritasvault.serving.model_loader import ModelLoader
+
+        place = self.settings.home / "cache" if cache is None else Path(cache).expanduser().absolute()
+        return ModelLoader(
+            self.registry,
+            self.sql_ledger,
+            PublicKeysOnly(self.settings.keys),
+            ModelCache(place, cache_bytes, finished=PROOF),
+        )
 
     def migration(self, destination: Application) -> Migration:
         """The copying of what this registry and its ledger hold to those of another system; where both have

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from domain.registry.artifact import Artifact
 from domain.registry.manifest import ModelId
 from veritasvault.adapters.mlflow_artifacts import stored_name
+from veritasvault.adapters.onnx_artifact import PROVIDERS, onnx_file
 
 REQUIREMENTS = "requirements.txt"
 PACKAGES = ("mlflow", "numpy", "onnx", "onnxruntime", "pandas")
@@ -30,20 +31,19 @@ def flavor_files(
     Args:
         pins: versions of `PACKAGES` and of 'python'; None takes those that are installed.
     """
-    models = [file.path for file in artifact.files if file.path.endswith(".onnx")]
-    # MLflow's wrapper looks for MLmodel in the directory of the ONNX file.
-    if len(models) != 1 or "/" in models[0]:
+    model_file = onnx_file(artifact)
+    if model_file is None:
         return {}
     pins = pins or {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
     model = {
         "flavors": {
             "onnx": {
-                "data": stored_name(models[0]),
+                "data": stored_name(model_file),
                 "onnx_version": pins["onnx"],
-                "providers": ["CPUExecutionProvider"],
+                "providers": list(PROVIDERS),
             },
             "python_function": {
-                "data": stored_name(models[0]),
+                "data": stored_name(model_file),
                 "env": {"virtualenv": "python_env.yaml"},
                 "loader_module": "mlflow.onnx",
                 "python_version": pins["python"],

@@ -1,0 +1,1 @@
+"""Models for services: loaded verified from a cache that processes share."""

@@ -1,0 +1,36 @@
+"""Forecasts by registered versions, for evaluations and comparisons: `RegisteredForecastPort`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from domain.registry.errors import InvalidInput
+from veritasvault.serving.model import Model
+
+if TYPE_CHECKING:
+    from domain.risk.training_set import Floats
+
+
+class RegisteredForecasts:
+    """Runs the versions that `veritas.load` gives; each is loaded and verified once."""
+
+    def __init__(self, load: Callable[[str], Model]) -> None:
+        self._load = load
+        self._models: dict[str, Model] = {}
+
+    def forecast(self, reference: str, features: Floats, names: Sequence[str]) -> Floats:
+        """See the port."""
+        import numpy as np
+        import polars as pl
+
+        if reference not in self._models:
+            self._models[reference] = self._load(reference)
+        # By name, so that a version that takes the columns in another order is given them in that order.
+        answer = self._models[reference].predict(pl.DataFrame(features, schema=list(names)))
+        forecast = np.asarray(answer, dtype=np.float64).reshape(-1)
+        if forecast.shape != (features.shape[0],):
+            raise InvalidInput(
+                reference, forecast.shape, f"it has to give one forecast for each of {features.shape[0]} rows"
+            )
+        return forecast
