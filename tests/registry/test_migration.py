@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from domain.registry.catalog import ModelCatalog
 from domain.registry.collection.mark import LedgerMark, read_mark
 from domain.registry.errors import IntegrityError, InvalidInput, NotFound, NotVerified
 from domain.registry.events.lifecycle import ModelEvaluatedEvent
+from domain.registry.ledger.adoption import adopt, head_of
 from domain.registry.ledger.ledger import Ledger
 from domain.registry.ledger.verification import verify_receipt_against
 from domain.registry.migration import Migration, MigrationReport
@@ -303,6 +305,14 @@ def test_a_model_that_was_damaged_after_it_was_copied_is_refused(move: Move) -> 
     move.registry.objects[key] = b"f1rst"
     with pytest.raises(IntegrityError, match=r"file model.txt of volatility@1 .* at the destination"):
         move.run()
+
+
+def test_entries_that_the_checkpoint_does_not_sign_are_not_adopted(move: Move) -> None:
+    """The copied entries themselves have to give the signed root, or there is no ledger afterwards."""
+    head = head_of(move.source.port, move.source.ledger.signer)
+    with pytest.raises(IntegrityError, match="are not those that its checkpoint signs"):
+        adopt(move.source.port, move.ledger, replace(head, root=bytes(32)))
+    assert move.ledger.existing_origin() is None
 
 
 def test_models_can_move_alone(move: Move) -> None:

@@ -284,6 +284,19 @@ def test_a_changed_ledger_is_refused_also_for_what_is_cached(shop: Shop) -> None
         shop.load("volatility@1")
 
 
+def test_a_row_that_names_another_model_is_refused(shop: Shop) -> None:
+    """The table of versions is only an index: the signed entry has to say the same."""
+    for number in (1, 2):
+        shop.register(number)
+    with sqlite3.connect(shop.home / "ledger.db") as connection:
+        connection.execute(
+            "UPDATE versions SET model_id = (SELECT model_id FROM versions WHERE version = 2) "
+            "WHERE version = 1"
+        )
+    with pytest.raises(IntegrityError, match="it is not what the entry says"):
+        shop.load("volatility@1")
+
+
 def test_a_retired_version_is_not_loaded_any_more(shop: Shop) -> None:
     """Neither with the ledger nor, once that was seen, without it."""
     shop.register(1)
