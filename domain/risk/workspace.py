@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -60,6 +61,7 @@ class Workspace:
         except OSError:
             if not home.is_dir():
                 raise
+            os.utime(home)  # gc takes what nobody took up for long
         return home
 
 

@@ -119,13 +119,14 @@ def docker_login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[s
 
 @contextlib.contextmanager
 def docker_registry(
-    directory: Path, *, closed: bool = False, auth: dict[str, Any] | None = None
+    directory: Path, *, closed: bool = False, auth: dict[str, Any] | None = None, deletes: bool = True
 ) -> Iterator[OciServer]:
     """Run docker-registry with its storage in `directory` until the block ends.
 
     Args:
         closed: let in nobody but the user whom the answer names.
         auth: another section `auth` of the server's configuration.
+        deletes: whether the server lets anybody delete.
     """
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
@@ -135,7 +136,7 @@ def docker_registry(
     config: dict[str, Any] = {
         "version": 0.1,
         "log": {"level": "error", "accesslog": {"disabled": True}},
-        "storage": {"filesystem": {"rootdirectory": str(server.storage)}, "delete": {"enabled": True}},
+        "storage": {"filesystem": {"rootdirectory": str(server.storage)}, "delete": {"enabled": deletes}},
         "http": {"addr": host},
     }
     if closed:
