@@ -387,19 +387,21 @@ class Application:
         return MlflowTracker(self.settings.tracking, self.settings.home / "mlflow-artifacts")
 
     def engine(self, name: str) -> PrepEnginePort:
-        """A prep engine by name.
+        """A prep engine by name; it starts once there is work to share.
 
         Raises:
             InvalidInput: no such engine.
         """
+        from veritasvault.adapters.on_demand_prep import OnDemandPrepEngine
+
         if name == "dask":
             from veritasvault.adapters.dask_prep import DaskPrepEngine
 
-            return DaskPrepEngine(self.settings.dask)
+            return OnDemandPrepEngine(DaskPrepEngine(self.settings.dask))
         if name == "spark":
             from veritasvault.adapters.spark_prep import SparkPrepEngine
 
-            return SparkPrepEngine(self.settings.spark)
+            return OnDemandPrepEngine(SparkPrepEngine(self.settings.spark))
         if name == "inline":
             from veritasvault.adapters.inline_prep import InlinePrepEngine
 
