@@ -12,7 +12,7 @@ from domain.registry.artifact import StagedArtifact
 from domain.registry.canonical import Digest, digest, encode
 from domain.registry.collection.collector import Collector
 from domain.registry.collection.mark import mark_if_new
-from domain.registry.collection.state import condemned_since
+from domain.registry.collection.state import condemned_since, require_still_stored
 from domain.registry.errors import (
     CondemnedMeanwhile,
     DomainException,
@@ -142,7 +142,8 @@ def decide_registration(view: LedgerView, submission: Submission) -> Sequence[Do
     if known is not None:
         same = known.event.artifact_digest == submission.artifact_digest
         return () if same else _not_reproduced(known.event, submission)
-    _require_still_stored(view, submission)
+    if submission.stored_since is not None:
+        require_still_stored(view, submission.stored_since, submission.manifest.model_id)
     lineage = submission.manifest.lineage
     differs = _registered(view, submission.keys[0]) is not None
     return (
@@ -324,17 +325,6 @@ class ModelRegistration:
         fresh = any(done.appended and done.index == known.index for done in committed)
         outcome: Outcome = ("registered" if fresh else "recognised") if same else "not_reproduced"
         return RegisteredModel(outcome, known.event, known.index, self._ledger.receipt(known.index))
-
-
-def _require_still_stored(view: LedgerView, submission: Submission) -> None:
-    if submission.stored_since is None:
-        return
-    model_id = submission.manifest.model_id
-    condemned = condemned_since(view, submission.stored_since, model_id)
-    if condemned is not None:
-        raise CondemnedMeanwhile(
-            f"gc condemned model {model_id} in event {condemned.key} while it was registered: run it again"
-        )
 
 
 def _introductions(view: LedgerView, submission: Submission) -> Sequence[DomainEvent]:

@@ -18,12 +18,19 @@ from domain.registry.collection.mark import LedgerMark, mark_if_new, read_mark
 from domain.registry.collection.references import References
 from domain.registry.collection.service import GarbageCollection, GarbageReport
 from domain.registry.collection.state import CollectionState, condemned_since
-from domain.registry.errors import CollectionUnderWay, IntegrityError, InvalidInput, Unavailable
+from domain.registry.errors import (
+    CollectionUnderWay,
+    CondemnedMeanwhile,
+    IntegrityError,
+    InvalidInput,
+    Unavailable,
+)
 from domain.registry.events import DomainEvent, event_from_bytes, event_to_bytes
 from domain.registry.events.collection import AttachmentOfModel, CollectedEvent, CondemnedEvent
 from domain.registry.events.lifecycle import ModelEvaluatedEvent
 from domain.registry.ledger.ledger import Ledger
 from domain.registry.ledger.view import LedgerView
+from domain.registry.lifecycle.service import Outcome
 from domain.registry.manifest import Manifest, ModelId
 from domain.registry.ports import Leftover, StoredCheckpoint
 from tests.adapters.artifacts import staged
@@ -32,6 +39,7 @@ from tests.fakes.events import AT, next_registered, refused
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.registry import FakeModelRegistry
 from tests.fakes.signer import FakeSigner
+from tests.registry.board import Board
 from tests.registry.interleaving import ManualClock
 from tests.registry.test_checkpoint import GOLDEN, REWRITE
 from tests.registry.test_registration import Desk
@@ -274,6 +282,26 @@ def test_many_leftovers_go_in_batches(yard: Yard) -> None:
     assert len(yard.run(NOTHING).garbage) == 105
     sizes = [len(event.models) for event in yard.collections() if isinstance(event, CondemnedEvent)]
     assert sizes == [100, 5]
+
+
+def test_an_evaluation_whose_evidence_gc_takes_is_refused_and_can_be_repeated(tmp_path: Path) -> None:
+    """Evidence that was left long ago is found stored, and condemned before the evaluation is recorded."""
+    board = Board(tmp_path)
+    board.register()
+    (row,) = board.catalog.versions()
+    unnamed = (AttachmentOfModel(row.model_id, digest(b"newer")),)
+    condemned = dataclasses.replace(_condemned(0), models=(), attachments=unnamed)
+
+    def evaluate(attach: Callable[[], object]) -> Outcome:
+        return board.lifecycle.evaluate(row.name, row.version, digest(b"newer"), (), "olga", attach=attach)
+
+    with pytest.raises(CondemnedMeanwhile, match="in event gc:0 while it was stored"):
+        evaluate(lambda: board.ledger.commit(lambda view: [condemned]))
+    with pytest.raises(CondemnedMeanwhile, match="in event gc:0"):
+        evaluate(lambda: pytest.fail("what is stored now may vanish"))
+    board.ledger.commit(lambda view: [_collected(condemned)])
+    (event,) = evaluate(lambda: board.repository.attach(row.model_id, b"newer")).events
+    assert event.KIND == "ModelEvaluated"
 
 
 steps = st.lists(st.sampled_from(["register", "condemn", "collect", "other"]), max_size=30)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from domain.registry.errors import IntegrityError
+from domain.registry.errors import CondemnedMeanwhile, IntegrityError
 from domain.registry.events.collection import CollectedEvent, CondemnedEvent
 from domain.registry.ledger.view import LedgerView
 from domain.registry.manifest import ModelId
@@ -41,3 +41,28 @@ def condemned_since(view: LedgerView, sequence: int, model_id: ModelId) -> Conde
         if isinstance(event, CondemnedEvent) and event.names(model_id):
             found = event
     return found
+
+
+def storing_from(view: LedgerView, model_id: ModelId) -> int:
+    """The number from which on condemnations concern what is stored after this call.
+
+    Raises:
+        CondemnedMeanwhile: something of the model is about to be deleted.
+    """
+    state = CollectionState.of(view)
+    if state.open is not None and state.open.names(model_id):
+        raise _condemned(state.open, model_id)
+    return state.sequence
+
+
+def require_still_stored(view: LedgerView, sequence: int, model_id: ModelId) -> None:
+    """Raise CondemnedMeanwhile if gc condemned, from this number on, something of the model."""
+    condemned = condemned_since(view, sequence, model_id)
+    if condemned is not None:
+        raise _condemned(condemned, model_id)
+
+
+def _condemned(event: CondemnedEvent, model_id: ModelId) -> CondemnedMeanwhile:
+    return CondemnedMeanwhile(
+        f"gc condemned something of model {model_id} in event {event.key} while it was stored: run it again"
+    )

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from domain.registry.canonical import Digest
 from domain.registry.catalog import ModelCatalog
+from domain.registry.collection.state import require_still_stored, storing_from
 from domain.registry.errors import InvalidInput, NotFound, NotPermitted
 from domain.registry.events import ModelRegisteredEvent
 from domain.registry.events.lifecycle import (
@@ -252,12 +253,32 @@ class ModelLifecycle:
         return self._commit(name, lambda view: decisions.decide_expiry(Lifecycle.of(view, name), proposal))
 
     def evaluate(
-        self, name: str, version: int, evidence: Digest, gates: tuple[GateResult, ...], actor: str
+        self,
+        name: str,
+        version: int,
+        evidence: Digest,
+        gates: tuple[GateResult, ...],
+        actor: str,
+        *,
+        attach: Callable[[], object] = lambda: None,
     ) -> Outcome:
-        """Record that a version was judged on new evidence, which is stored as its attachment before."""
+        """Record that a version was judged on new evidence.
+
+        Args:
+            attach: stores the evidence as an attachment of the version, if that was not done before. What it
+                stores, or finds stored, is there when the evaluation is recorded, whatever gc does meanwhile.
+
+        Raises:
+            NotFound: the version is not registered.
+            CondemnedMeanwhile: gc takes an attachment of the version at this moment; a retry succeeds.
+        """
         at, who = self._clock.now(), self.actor(actor).name
+        row = self._catalog.resolve(f"{name}@{version}")
+        since = storing_from(self._ledger.view(), row.model_id)
+        attach()
 
         def decide(view: LedgerView) -> Sequence[LifecycleEvent]:
+            require_still_stored(view, since, row.model_id)
             state = Lifecycle.of(view, name)
             candidate = self._candidate(state, version)
             return decisions.decide_evaluation(state, candidate, evidence, gates, who, at)

@@ -1,0 +1,229 @@
+"""gc in a loop beside registrations, all killed now and then: nothing that the ledger lists is lost."""
+
+from __future__ import annotations
+
+import datetime as dt
+import multiprocessing
+import random
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from domain.registry.collection.collector import Collector
+from domain.registry.errors import CollectionUnderWay, Unavailable
+from domain.registry.events import ModelRegisteredEvent
+from domain.registry.events.collection import CollectedEvent
+from tests.exactly_once.candidates import register, write_artifact
+from veritasvault.bootstrap import Application, bootstrap
+from veritasvault.settings import Settings
+
+WORKERS = 3
+LEASE = dt.timedelta(seconds=4)
+NOTHING = dt.timedelta()
+PATIENCE = 300.0
+_FORK = multiprocessing.get_context("fork")
+
+
+class Hasty(Application):
+    """Waits seconds, not minutes, for a gc that was killed."""
+
+    @cached_property
+    def collector(self) -> Collector:
+        return Collector(self.registry, self.ledger, clock=self.clock, lease=LEASE)
+
+
+@dataclass
+class Process:
+    """A forked process that reports each piece of work, and begins anew when it was killed."""
+
+    work: Callable[[Connection], None]
+    reports: Connection = field(init=False)
+    ended: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        self.ended = False
+        self.reports, sender = _FORK.Pipe(duplex=False)
+        self._process = _FORK.Process(target=self.work, args=(sender,), daemon=True)
+        self._process.start()
+        sender.close()
+
+    def reported(self) -> Iterator[Any]:
+        """What it has reported since it was asked last; also what one that was killed had still said."""
+        try:
+            while not self.ended and self.reports.poll():
+                yield self.reports.recv()
+        except EOFError:
+            self.ended = True
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.join(PATIENCE)
+
+
+@dataclass(frozen=True)
+class System:
+    """A configured registry and ledger; every process wires its own parts."""
+
+    environment: dict[str, str]
+    artifacts: Path
+
+    def application(self) -> Application:
+        return Hasty(Settings.read(self.environment))
+
+    def register_all(self, candidates: list[int], reports: Connection) -> None:
+        """Register the candidates in turn, each until it is registered, and report number and version."""
+        application = self.application()
+        for candidate in candidates:
+            while True:
+                try:
+                    model = register(application, self.artifacts, candidate)
+                except Unavailable:
+                    continue
+                reports.send((candidate, model.version))
+                break
+
+    def collect_for_ever(self, reports: Connection) -> None:
+        """Run gc again and again, with no grace period at all."""
+        application = self.application()
+        while True:
+            try:
+                report = application.garbage_collection().run({"actor": "gc"}, NOTHING)
+            except CollectionUnderWay:
+                time.sleep(0.05)
+            except Unavailable:
+                continue  # the store is busy
+            else:
+                reports.send(len(report.garbage))
+                time.sleep(0.1)  # leaves the machine's two cores something for registrations
+
+    def collect_the_rest(self) -> None:
+        """One last run, which first waits for the time of a killed one."""
+        application = self.application()
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            try:
+                application.garbage_collection().run({"actor": "gc"}, NOTHING)
+            except CollectionUnderWay:
+                time.sleep(0.1)
+            else:
+                return
+        pytest.fail("gc is under way for ever")
+
+
+def disturb(system: System, candidates: int, kills: int) -> dict[int, int]:
+    """Register and collect side by side, and kill at random; the versions that were reported, by candidate.
+
+    A process is killed a random while after a report, so at any of its steps.
+    """
+    chance = random.Random(3)
+    versions: dict[int, int] = {}
+
+    def worker(number: int) -> Callable[[Connection], None]:
+        own = range(number, candidates, WORKERS)
+        return lambda reports: system.register_all([one for one in own if one not in versions], reports)
+
+    workers = [Process(worker(number)) for number in range(WORKERS)]
+    collecting = Process(system.collect_for_ever)
+    moments = sorted(chance.sample(range(candidates), kills))
+    try:
+        while len(versions) < candidates:
+            busy = [each for each in workers if not each.ended]
+            assert wait([each.reports for each in busy], PATIENCE), "nobody registers anything any more"
+            versions.update(answer for each in workers for answer in each.reported())
+            if moments and len(versions) > moments[0]:
+                moments.pop(0)
+                time.sleep(chance.uniform(0, 0.2))
+                victim = chance.choice([*busy, collecting])
+                victim.kill()
+                if victim is not collecting:
+                    versions.update(victim.reported())
+                victim.begin()
+    finally:
+        for each in (*workers, collecting):
+            each.kill()
+    assert moments == []
+    return versions
+
+
+def require_all_well(system: System, versions: dict[int, int], candidates: int) -> None:
+    """Everything listed verifies, each candidate has one version, and nothing else is stored."""
+    application = system.application()
+    report = application.audit.everything()
+    assert (report.problems, report.unlisted, report.versions) == ((), (), candidates)
+    events = [event for _, event in application.ledger.events()]
+    registered = [event for event in events if isinstance(event, ModelRegisteredEvent)]
+    assert [event.version for event in registered] == list(range(1, candidates + 1))
+    assert len({event.recipe for event in registered}) == candidates
+    assert sorted(versions) == list(range(candidates))
+    assert sorted(versions.values()) == list(range(1, candidates + 1))
+    stored = {
+        (model.model_id, attachment.sha256)
+        for model in application.registry.stored()
+        for attachment in model.attachments
+    }
+    named = {(event.model_id, attachment.sha256) for event in registered for attachment in event.attachments}
+    assert stored == named
+    assert list(application.registry.leftovers()) == []
+
+
+def took_something(system: System) -> int:
+    """How many models gc deleted that were registered in the end; without one the test shows nothing."""
+    events = [event for _, event in system.application().ledger.events()]
+    deleted = {model for event in events if isinstance(event, CollectedEvent) for model in event.models}
+    return len({e.model_id for e in events if isinstance(e, ModelRegisteredEvent)} & deleted)
+
+
+@pytest.mark.parametrize(
+    ("place", "candidates", "kills"),
+    [
+        pytest.param("filesystem-sqlite", 1000, 60, id="1,000 on filesystem and SQLite"),
+        pytest.param("filesystem-postgresql", 100, 12, id="100 on filesystem and PostgreSQL"),
+        pytest.param("s3-sqlite", 100, 12, id="100 on S3 and SQLite"),
+    ],
+)
+def test_gc_in_a_loop_deletes_nothing_that_is_registered(
+    place: str,
+    candidates: int,
+    kills: int,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With grace 0 and SIGKILL for everybody: one version for each candidate, all there, nothing else."""
+    system = System(_environment(place, request, tmp_path, monkeypatch), tmp_path / "artifacts")
+    for candidate in range(candidates):
+        write_artifact(system.artifacts, candidate)
+    # Imported here, by registering once elsewhere, a child finds everything already loaded.
+    warm = bootstrap({"VERITAS_HOME": str(tmp_path / "warm")})
+    register(warm, tmp_path / "warm-artifacts", 0)
+    warm.garbage_collection().run({"actor": "gc"}, NOTHING)
+    versions = disturb(system, candidates, kills)
+    system.collect_the_rest()
+    require_all_well(system, versions, candidates)
+    assert took_something(system) > 0
+
+
+def _environment(
+    place: str, request: pytest.FixtureRequest, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, str]:
+    registry, ledger = place.split("-")
+    environment = {"VERITAS_HOME": str(directory / "home")}
+    if registry == "s3":
+        server = request.getfixturevalue("s3_server")
+        environment["VERITAS_REGISTRY"] = f"s3://{server.make_bucket()}/models"
+        environment["VERITAS_S3_ENDPOINT"] = server.endpoint
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", server.access_key)
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", server.secret_key)
+        monkeypatch.setenv("AWS_DEFAULT_REGION", server.region)
+    if ledger == "postgresql":
+        environment["VERITAS_LEDGER"] = request.getfixturevalue("postgres_url")()
+    return environment
