@@ -31,7 +31,7 @@ from domain.risk.workspace import Workspace, artifact_in, read_record, write_rec
 if TYPE_CHECKING:
     from domain.risk.block_store import BlockStore
     from domain.risk.dataset import Dataset
-    from domain.risk.evaluation import Evaluation
+    from domain.risk.evaluation import Evaluation, TrainingSet
     from domain.risk.ports import (
         CalendarPort,
         DataValidatorPort,
@@ -216,43 +216,23 @@ class ModelPipeline:
 
     def train(self, features: Features, parameters: Mapping[str, Any]) -> Candidate:
         """Evaluate out of sample, train on everything before the as-of date, and keep the candidate."""
-        from domain.risk.description import described
-        from domain.risk.evaluation import TrainingSet, check_folds, walk_forward
         from domain.risk.features import feature_definition
-        from domain.risk.look_ahead import probe
-        from domain.risk.regimes import MarketVolatility
 
         spec, parts, rows = self._spec, self._parts, Rows(**features.rows)
         trainer = parts.trainer(spec.training.trainer)
         chosen = choose(
             spec.training.trainer, trainer.parameters(), {**spec.training.parameters, **parameters}
         )
-        definition = feature_definition(spec.columns, spec.target)
-        dataset = _open(features)
-        training = TrainingSet.load(
-            dataset, definition.columns, definition.target, rows.assets, horizon=definition.horizon
-        )
-        session = dt.date.fromisoformat(rows.session)
-        evaluation = walk_forward(
-            training,
-            trainer,
-            chosen,
-            spec.training.seed,
-            as_of=session,
-            next_session=partial(parts.calendar.first_session, spec.data.calendar),
-            market=MarketVolatility.of(_open(rows)),
-        )
-        probes, leaks = probe(_open(rows), dataset, definition)
-        found = LookAhead(probes, len(evaluation.folds), (*leaks, *check_folds(evaluation.folds, training)))
+        training, evaluation, evidence = self.evaluate(features, trainer, chosen)
         environment = parts.environment()
         lineage = Lineage(
             data=Digest(rows.digest),
-            features=definition.digest,
+            features=feature_definition(spec.columns, spec.target).digest,
             sources=parts.sources_digest(),
             environment=digest_of(environment),
             parameters={"trainer": spec.training.trainer, **chosen},
             seed=spec.training.seed,
-            as_of=session,
+            as_of=dt.date.fromisoformat(rows.session),
         )
         with self._parts.workspace.scratch() as scratch:
             artifact = scratch / "artifact"
@@ -263,9 +243,6 @@ class ModelPipeline:
             attachments = (
                 *parts.plots(spec.name, evaluation),
                 Attachment("environment.json", "application/json", encode(environment)),
-            )
-            evidence = evaluation.evidence(
-                found, described(definition, training, spec.data.calendar, spec.statements)
             )
             tracked_as = parts.tracker.track(_tracked(manifest, evidence, attachments))
             record = {
@@ -285,6 +262,36 @@ class ModelPipeline:
             rows=features.rows,
             metrics=dict(evidence.metrics),
         )
+
+    def evaluate(
+        self, features: Features, trainer: TrainerPort, parameters: Mapping[str, Any]
+    ) -> tuple[TrainingSet, Evaluation, Evidence]:
+        """Evaluate out of sample, and probe for look-ahead; the evidence lacks the data validation."""
+        from domain.risk.description import described
+        from domain.risk.evaluation import TrainingSet, check_folds, walk_forward
+        from domain.risk.features import feature_definition
+        from domain.risk.look_ahead import probe
+        from domain.risk.regimes import MarketVolatility
+
+        spec, rows = self._spec, Rows(**features.rows)
+        definition = feature_definition(spec.columns, spec.target)
+        dataset = _open(features)
+        training = TrainingSet.load(
+            dataset, definition.columns, definition.target, rows.assets, horizon=definition.horizon
+        )
+        evaluation = walk_forward(
+            training,
+            trainer,
+            parameters,
+            spec.training.seed,
+            as_of=dt.date.fromisoformat(rows.session),
+            next_session=partial(self._parts.calendar.first_session, spec.data.calendar),
+            market=MarketVolatility.of(_open(rows)),
+        )
+        probes, leaks = probe(_open(rows), dataset, definition)
+        found = LookAhead(probes, len(evaluation.folds), (*leaks, *check_folds(evaluation.folds, training)))
+        about = described(definition, training, spec.data.calendar, spec.statements)
+        return training, evaluation, evaluation.evidence(found, about)
 
     def register(
         self, candidate: Candidate, validation: Validation, provenance: Provenance

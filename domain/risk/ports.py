@@ -111,6 +111,19 @@ class TrainedModel(Protocol):
         """Write the artifact in an allowed format; the same model gives the same bytes."""
 
 
+class RegisteredForecastPort(Protocol):
+    """Runs what the registry holds, verified before it is opened."""
+
+    def forecast(self, reference: str, features: Floats, names: Sequence[str]) -> Floats:
+        """Forecasts of shape (n,) by a registered version, for features (n, k) with these names.
+
+        Raises:
+            NotFound: no such version.
+            InvalidInput: the version's format cannot be run here, or it takes other features.
+            IntegrityError, NotVerified: it is not what was registered.
+        """
+
+
 class TrainerPort(Protocol):
     """Trains one kind of model, deterministically in its inputs."""
 

@@ -25,6 +25,7 @@ from domain.risk.spec import ModelSpec
 
 if TYPE_CHECKING:
     from domain.risk.folds import Fold
+    from domain.risk.ports import RegisteredForecastPort
     from domain.risk.training_set import Floats, TrainingSet
 
 
@@ -39,6 +40,8 @@ class PromotionParts(PipelineParts, Protocol):
     def ledger(self) -> Ledger: ...
     @property
     def lifecycle(self) -> ModelLifecycle: ...
+    @property
+    def forecasts(self) -> RegisteredForecastPort: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,9 +217,14 @@ class Promotions:
         )
 
     def _forecast(self, version: ModelVersion, training: TrainingSet, window: Fold) -> Floats:
-        """What the version's recipe forecasts of the window when it is trained on what was known before."""
+        """What the version's recipe forecasts of the window when it is trained on what was known before.
+
+        A version that was trained elsewhere has no recipe: it forecasts as it is.
+        """
         lineage = version.manifest.lineage
-        assert lineage is not None
+        if lineage is None:
+            reference = f"{version.row.name}@{version.row.version}"
+            return self._parts.forecasts.forecast(reference, training.features[window.test], training.names)
         chosen = {name: value for name, value in lineage.parameters.items() if name != "trainer"}
         model = self._parts.trainer(lineage.parameters["trainer"]).train(
             training.features[window.train],

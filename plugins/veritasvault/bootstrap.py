@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from veritasvault.adapters.sql_ledger import SqlLedger
     from veritasvault.identity import Identity
     from veritasvault.serving.model_loader import ModelLoader
+    from veritasvault.serving.registered_forecasts import RegisteredForecasts
     from veritasvault.settings import TransitAddress
 
 ENGINES = ("dask", "spark", "inline")
@@ -64,6 +65,9 @@ COMPUTE_PACKAGES = ("numpy", "onnx", "polars", "pyarrow", "scikit-learn", "scipy
 """Packages whose versions can change a dataset's or an artifact's bytes."""
 TRAINER_SOURCES = ("onnx_boosted_trees.py", "onnx_export.py", "onnx_log_linear.py", "sklearn_trainer.py")
 """Adapters whose code decides an artifact's bytes."""
+
+CACHE_BYTES = 10 << 30
+"""How much of verified models is kept, where the caller does not say."""
 
 
 class SystemClock:
@@ -275,6 +279,13 @@ class Application:
             PublicKeysOnly(self.settings.keys),
             ModelCache(place, cache_bytes, finished=PROOF),
         )
+
+    @cached_property
+    def forecasts(self) -> RegisteredForecasts:
+        """What registered versions forecast."""
+        from veritasvault.serving.registered_forecasts import RegisteredForecasts
+
+        return RegisteredForecasts(self.model_loader(None, CACHE_BYTES).load)
 
     def migration(self, destination: Application) -> Migration:
         """The copying of what this registry and its ledger hold to those of another system; where both have

@@ -10,6 +10,7 @@ import click
 
 from veritasvault.cli.card import card
 from veritasvault.cli.doctor import doctor
+from veritasvault.cli.evaluate import evaluate
 from veritasvault.cli.failures import run
 from veritasvault.cli.garbage import gc
 from veritasvault.cli.keys import keys
@@ -68,12 +69,14 @@ def veritas(token_file: Path | None) -> None:
 
 
 models.add_command(card)
-for proof in (export_proof, verify_proof):
-    veritas.add_command(proof)
-for command in (models, verify, register, *lifecycle_commands(), ledger, keys, policy, mlflow, doctor):
+COMMANDS = (
+    *(models, verify, register, evaluate),
+    *lifecycle_commands(),
+    *(ledger, keys, policy, export_proof, verify_proof),
+    *(mlflow, migrate, gc, doctor),
+)
+for command in COMMANDS:
     veritas.add_command(command)
-veritas.add_command(migrate)
-veritas.add_command(gc)
 
 
 def main() -> None:
