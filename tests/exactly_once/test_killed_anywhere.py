@@ -46,8 +46,8 @@ class SmallParts(Application):
 
 
 KILLED: dict[str, tuple[tuple[str, ...], int]] = {
-    "filesystem-sqlite": ((), 60),
-    "filesystem-postgresql": (("SQL",), 6),
+    "filesystem-sqlite": ((), 55),
+    "filesystem-postgresql": (("SQL",), 8),
     "s3-sqlite": (("S3", "COMMIT"), 13),
     "s3-postgresql": (("COMMIT",), 3),
     "oci-sqlite": (("HTTP", "COMMIT"), 21),
