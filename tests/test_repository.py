@@ -104,7 +104,8 @@ def test_the_services_are_valid_by_the_compose_specification() -> None:
 def test_the_services_hold_no_secret() -> None:
     """Every password and key is a variable without a default, named in the example of an environment file."""
     services = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())["services"]
-    secret = re.compile(r"PASSWORD|SECRET|FERNET|ACCESS_KEY")
+    # The section of Airflow's configuration that is called "secrets" says where they are.
+    secret = re.compile(r"PASSWORD|SECRET(?!S__BACKEND)|FERNET|ACCESS_KEY")
     values = {
         str(value)
         for service in services.values()

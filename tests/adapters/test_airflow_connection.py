@@ -60,14 +60,14 @@ def from_token_file(store: SecretStore, token: str, directory: Path) -> dict[str
     """The documented setting of a token that a file holds."""
     file = directory / "vault-token"
     file.write_text(token)
-    settings = {"url": store.server.url, "mount_point": store.path, "config_path": None}
+    settings = {"url": store.server.url, "mount_point": store.path, "config_path": None, "timeout": 10}
     return {"AIRFLOW__SECRETS__BACKEND_KWARGS": json.dumps({**settings, "token_path": str(file)})}
 
 
 def from_role_file(store: SecretStore, role: dict[str, str], directory: Path) -> dict[str, str]:
     """The documented setting of an AppRole: a file holds all that Airflow has to know."""
     file = directory / "vault.json"
-    settings = {"url": store.server.url, "mount_point": store.path, "config_path": None}
+    settings = {"url": store.server.url, "mount_point": store.path, "config_path": None, "timeout": 10}
     file.write_text(json.dumps({**settings, "auth_type": "approle", **role}))
     return {"AIRFLOW__SECRETS__BACKEND_KWARGS_CMD": f"cat {file}"}
 
