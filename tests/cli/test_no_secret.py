@@ -155,8 +155,8 @@ class Desk:
 
     console: Console
     planted: Planted
-    bucket: str
-    s3: S3Server
+    bucket: str = ""
+    s3: S3Server | None = None
 
     def run(self, *arguments: object, **settings: str) -> str:
         """All that a command prints, in Python's development mode, which shows tracebacks."""
@@ -248,6 +248,7 @@ def test_no_command_shows_or_keeps_a_secret_that_it_works_with(desk: Desk) -> No
     )
     for command in commands:
         assert desk.said(*command).startswith("0\n"), command
+    assert desk.s3 is not None
     client = desk.s3.client()
     stored = [item["Key"] for item in client.list_objects_v2(Bucket=desk.bucket)["Contents"]]
     for key in stored:
@@ -301,7 +302,7 @@ def test_a_docker_login_is_shown_by_nothing(
         "VERITAS_REGISTRY": f"oci://{host}/risk/models?insecure=1",
         "DOCKER_CONFIG": os.environ["DOCKER_CONFIG"],
     }
-    desk = Desk(Console(empty.home, empty.directory, settings), planted, "", None)  # type: ignore[arg-type]
+    desk = Desk(Console(empty.home, empty.directory, settings), planted)
     vendor_model(empty.directory)
     docker_login(host, str(user), right)
     assert desk.said(*REGISTER).startswith("0\n")
@@ -320,11 +321,35 @@ def test_a_login_that_gits_own_settings_put_into_an_address_is_shown_by_nothing(
         "VERITAS_REGISTRY": "git+https://git.example/models",
         "GIT_CONFIG_GLOBAL": str(empty.directory / "gitconfig"),
     }
-    desk = Desk(Console(empty.home, empty.directory, settings), planted, "", None)  # type: ignore[arg-type]
+    desk = Desk(Console(empty.home, empty.directory, settings), planted)
     vendor_model(empty.directory)
     for command in (("doctor",), REGISTER):
         assert "127.0.0.1" in desk.said(*command)
     assert planted.found_below(empty.home) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("ledger", "witness", "s3://key:{}@bucket"),
+        ("ledger", "witness", "s3://bucket?signature={}"),
+        ("migrate", "--to", "oci://quant:{}@127.0.0.1:1/models"),
+        ("migrate", "--from", "s3://key:{}@bucket", "--to", "file:///nowhere"),
+        ("migrate", "--to-ledger", "postgresql://quant:{}@127.0.0.1:1/ledger"),
+        ("migrate", "--to-ledger", "postgresql://quant@127.0.0.1:1/ledger?password={}", "--json"),
+        ("models", "show", "https://quant:{}@host/model"),
+        ("--token-file", "https://quant:{}@host/token", "halt", "--all", "--reason", "x"),
+    ],
+)
+def test_no_argument_shows_a_secret_in_it(
+    console: Console, planted: Planted, arguments: tuple[str, ...]
+) -> None:
+    desk = Desk(console, planted)
+    for secret in (planted.new("plain"), quote(planted.new("escaped"), safe="")):
+        given = [argument.replace("{}", secret) for argument in arguments]
+        assert not desk.said(*given).startswith("0\n")
+        assert not desk.said(*given, PYTHONDEVMODE="").startswith("0\n")
+    assert planted.found_below(console.home) == []
 
 
 @pytest.mark.parametrize(
