@@ -17,7 +17,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from domain.registry.canonical import Digest, digest_of
+from domain.registry.canonical import Digest, digest
 from domain.registry.errors import IntegrityError
 from domain.risk.dataset import Part, canonical_parquet, part_of
 
@@ -41,7 +41,8 @@ class BlockStore:
 
     def key(self, kind: str, decides: Mapping[str, Any]) -> Digest:
         """The key of a result of some kind, from all that decides it beside the environment."""
-        return digest_of({"kind": kind, "environment": self.environment, **decides})
+        named = {"kind": kind, "environment": self.environment, **decides}
+        return digest(json.dumps(named, sort_keys=True).encode())
 
     def find(self, key: Digest) -> Mapping[str, Any] | None:
         """The record under a key; None if there is none, or none that can be read."""
