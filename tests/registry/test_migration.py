@@ -114,6 +114,22 @@ def test_entries_that_nothing_signs_yet_are_left_for_the_next_time(move: Move) -
     assert move.ledger.size() == size + 1
 
 
+def test_versions_and_evidence_that_nothing_signs_yet_are_not_copied(move: Move) -> None:
+    """The copy is the source as it was when it was signed, whatever of it is there already."""
+    size = move.source.port.size()
+    third = move.source.register(recipe=3, text="third")
+    evidence = move.evaluate(1)
+    for unsigned in [note for note in move.source.port._checkpoints if note > size]:
+        del move.source.port._checkpoints[unsigned]
+    report = move.run()
+    assert (report.complete, report.versions, report.left_behind) == (True, 2, 2)
+    assert evidence not in move.registry.objects
+    assert not [key for key in move.registry.objects if third.model_id in key]
+    move.source.ledger.checkpoint()
+    assert move.run().copied == 2
+    move.require_complete()
+
+
 def test_a_source_that_grows_while_it_is_copied_is_copied_up_to_where_it_was(move: Move) -> None:
     grown = False
 

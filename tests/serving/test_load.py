@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from domain.registry.errors import (
     NotVerified,
     Unavailable,
 )
+from domain.registry.ledger.merkle import leaf_hash
 from domain.registry.ledger.receipt import verify_receipt
 from tests.adapters.artifacts import onnx_model, safetensors
 from tests.serving.shop import COLUMNS, ROWS, Shop, predictor
@@ -295,6 +297,33 @@ def test_a_row_that_names_another_model_is_refused(shop: Shop) -> None:
         )
     with pytest.raises(IntegrityError, match="it is not what the entry says"):
         shop.load("volatility@1")
+
+
+def test_a_rewritten_promotion_is_refused(shop: Shop) -> None:
+    """An entry that hashes to what is stored beside it, and not to what was signed, makes no champion."""
+    for number in (1, 2):
+        shop.register(number)
+    shop.promote(1)
+    # A full tree, in which no proof of a registration has to do with the promotion's leaf.
+    for number in (3, 4, 5):
+        shop.register(number)
+    assert shop.load("volatility@champion").version == 1
+    rewrite(shop, lambda data: data.replace(b'"version":1', b'"version":2'))
+    for reference in ("volatility@champion", "volatility@1"):
+        with pytest.raises(IntegrityError, match="cannot be proved"):
+            shop.load(reference)
+
+
+def rewrite(shop: Shop, change: Callable[[bytes], bytes]) -> None:
+    """Change the promotion in the ledger as who may write to its tables would, leaf hash included."""
+    with sqlite3.connect(shop.home / "ledger.db") as connection:
+        promoted = "SELECT idx, data FROM entries WHERE instr(CAST(data AS TEXT), 'ModelPromoted')"
+        index, data = connection.execute(promoted).fetchone()
+        changed = change(data)
+        assert changed != data
+        connection.execute(
+            "UPDATE entries SET data = ?, leaf_hash = ? WHERE idx = ?", (changed, leaf_hash(changed), index)
+        )
 
 
 def test_a_retired_version_is_not_loaded_any_more(shop: Shop) -> None:

@@ -67,6 +67,9 @@ class LedgerPrefix:
         return (checkpoint for checkpoint in self.port.checkpoints() if checkpoint.size <= self.length)
 
     def last_checkpoint(self) -> StoredCheckpoint | None:
+        last = self.port.last_checkpoint()
+        if last is None or last.size <= self.length:
+            return last
         return max(self.checkpoints(), key=lambda checkpoint: checkpoint.size, default=None)
 
     def self_check(self) -> Iterator[str]:

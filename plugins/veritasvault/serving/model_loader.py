@@ -74,13 +74,14 @@ class ModelLoader:
         last = self._port.last_checkpoint()
         if last is None:
             raise NotVerified("nothing in the ledger is signed: run veritas ledger checkpoint")
-        ledger = Ledger(LedgerPrefix(self._port, last.size), self._verifier)
-        # Checks the signature, and that the stored tree is the signed one; there is nothing left to sign.
-        ledger.checkpoint()
-        return ledger
+        return Ledger(LedgerPrefix(self._port, last.size), self._verifier)
 
     def _resolved(self, reference: str, signed: Ledger) -> VersionRow:
-        """The row of the version that a reference names, its entry proved, and not retired."""
+        """The row of the version that a reference names, not retired.
+
+        Proved under the signed checkpoint are the entry that registers it, and the events that say who is
+        champion and what is retired. That none of these is hidden is shown by verifying the whole ledger.
+        """
         try:
             row = ModelCatalog(self._registry, signed).resolve(reference)
         except NotFound as error:
@@ -92,6 +93,8 @@ class ModelLoader:
                 ) from error
             raise
         signed.verify_entry(row.index)
+        for found in signed.view().lifecycle(row.name):
+            signed.verify_entry(found.index)
         self._require_not_retired(row, signed)
         return row
 
