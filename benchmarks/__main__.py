@@ -5,7 +5,16 @@ from __future__ import annotations
 import subprocess
 import sys
 
-BENCHMARKS = ("registration", "registries", "ledger", "promotion", "prep", "backfill", "dag_parse", "task_cpu")
+BENCHMARKS = (
+    "registration",
+    "registries",
+    "ledger",
+    "promotion",
+    "prep",
+    "backfill",
+    "dag_parse",
+    "task_cpu",
+)
 
 
 def main() -> int:

@@ -12,11 +12,10 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.report import Line, show
+from benchmarks.report import Line, seconds, show
 
 MIB = 2**20
 SMALL_LIMIT = 0.5
@@ -29,12 +28,6 @@ def measure() -> list[Line]:
     """The ratios of small and large registrations."""
     with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_DIR")) as directory:
         return [*_small(Path(directory) / "small"), *_large(Path(directory) / "large")]
-
-
-def seconds(work: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
 
 
 def _small(directory: Path) -> list[Line]:
@@ -69,9 +62,7 @@ def _small(directory: Path) -> list[Line]:
     defaults = seconds(lambda: inferred(0))
     mine = statistics.median(ours)
     return [
-        Line(
-            "register 100 kB / MLflow log_model, pinned requirements", statistics.median(ratios), SMALL_LIMIT
-        ),
+        Line.of("register 100 kB / MLflow log_model, pinned requirements", ratios, SMALL_LIMIT),
         Line(f"register 100 kB / MLflow log_model, its defaults ({defaults:.1f} s)", mine / defaults, None),
     ]
 
@@ -144,7 +135,7 @@ def _large(directory: Path) -> list[Line]:
         firsts.append(first)
     return [
         Line("the first registration of a process and of a ledger, s", statistics.median(firsts), None),
-        Line("register 1 GiB / slower of copy+fsync and sha256", statistics.median(ratios), LARGE_LIMIT),
+        Line.of("register 1 GiB / slower of copy+fsync and sha256", ratios, LARGE_LIMIT),
         Line("register 1 GiB, peak memory in MiB", max(peaks), MEMORY_LIMIT_MIB),
     ]
 
