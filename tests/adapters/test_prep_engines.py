@@ -9,25 +9,28 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Self
 
 import psutil
 import pytest
 
 from domain.registry.canonical import Digest, as_digest
 from domain.registry.errors import DomainException, InvalidInput, Unavailable
+from domain.risk.block_store import BlockStore
 from domain.risk.dataset import Dataset
-from domain.risk.ports import PrepEnginePort
-from domain.risk.preparation import prepare
+from domain.risk.ports import Item, PrepEnginePort, Result
+from domain.risk.preparation import prepare, private_store
 from tests.adapters.prep_tasks import die, die_once
 from tests.risk.feature_panels import full_definition, sample_rows
 from tests.servers.prep_clusters import Cluster, dask_cluster, free_port, spark_connect, spark_standalone
 from veritasvault.adapters.dask_prep import DaskPrepEngine
 from veritasvault.adapters.inline_prep import InlinePrepEngine
+from veritasvault.adapters.on_demand_prep import OnDemandPrepEngine
 from veritasvault.adapters.spark_prep import SparkPrepEngine
 
 
@@ -93,6 +96,16 @@ def expected(sample: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Diges
     return prepare(sample, full_definition(), InlinePrepEngine(), out).dataset.digest
 
 
+@pytest.fixture(scope="module")
+def shared(sample: Dataset, tmp_path_factory: pytest.TempPathFactory, expected: Digest) -> BlockStore:
+    """A store that no engine but ours in this process has filled yet."""
+    home = tmp_path_factory.mktemp("shared")
+    store = private_store(home / "store")
+    made = prepare(sample, full_definition(), InlinePrepEngine(), home / "features", store=store)
+    assert made.dataset.digest == expected
+    return store
+
+
 class TestContract:
     def test_results_come_in_the_order_of_the_items(self, case: Case) -> None:
         items = list(range(37, 0, -1))
@@ -130,6 +143,59 @@ class TestContract:
             ancestors = {worker, *(parent.pid for parent in psutil.Process(worker).parents())}
             assert ancestors & set(case.parents)
             assert (worker == os.getpid()) == (case.engine.name == "inline")
+
+    def test_blocks_of_other_engines_are_taken_as_they_are(
+        self, case: Case, sample: Dataset, expected: Digest, shared: BlockStore, tmp_path: Path
+    ) -> None:
+        """All engines meet in one store: the first computes what is missing, the others nothing."""
+        for forgotten in sorted((shared.root / "records").iterdir())[::3]:
+            forgotten.unlink()
+        for path in sorted(shared.files.iterdir())[::5]:
+            path.unlink()
+        first = prepare(sample, full_definition(), case.engine, tmp_path / "a", store=shared, tasks=4)
+        again = prepare(sample, full_definition(), case.engine, tmp_path / "b", store=shared)
+        assert (first.dataset.digest, again.dataset.digest) == (expected, expected)
+        assert 0 < first.computed < len(sample.parts)
+        assert (again.computed, again.workers) == (0, frozenset())
+        assert (os.getpid() in first.workers) == (case.engine.name == "inline")
+
+
+class _Started(InlinePrepEngine):
+    """Counts how often it was started and stopped."""
+
+    name = "counted"
+
+    def __init__(self) -> None:
+        self.started = self.stopped = 0
+        self.shared: list[int] = []
+
+    def __enter__(self) -> Self:
+        self.started += 1
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.stopped += 1
+
+    def map(self, task: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+        self.shared.append(len(items))
+        return super().map(task, items)
+
+
+def test_an_engine_starts_for_the_first_work_that_can_be_shared_and_only_once() -> None:
+    engine = _Started()
+    with OnDemandPrepEngine(engine) as on_demand:
+        assert on_demand.name == "counted"
+        assert on_demand.map(math.sqrt, []) == []
+        assert on_demand.map(math.sqrt, [4]) == [2.0]
+        assert (engine.started, engine.shared) == (0, [])
+        assert on_demand.map(math.sqrt, [4, 9]) == on_demand.map(math.sqrt, [4, 9]) == [2.0, 3.0]
+        assert (engine.started, engine.stopped, engine.shared) == (1, 0, [2, 2])
+    assert engine.stopped == 1
+
+
+def test_a_single_task_fails_as_it_would_on_an_engine() -> None:
+    with OnDemandPrepEngine(_Started()) as engine, pytest.raises(Unavailable, match="ZeroDivisionError"):
+        engine.map(partial(operator.truediv, 1), [0])
 
 
 def test_dask_spreads_the_work_over_all_its_processes(sample: Dataset, tmp_path: Path) -> None:
