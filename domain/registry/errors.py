@@ -70,6 +70,14 @@ class GateFailed(DomainException):
         super().__init__(f"{name} was not registered, {len(reasons)} gate(s) failed: {'; '.join(reasons)}")
 
 
+class CodeNotHad(DomainException):
+    """The code that trained a version cannot be had here, so nothing can be trained with it."""
+
+
+class RetrainingFailed(DomainException):
+    """Training a version again ended with an error, which a retry would meet again."""
+
+
 class NotPermitted(DomainException):
     """The person may not do this, or the policy does not allow it."""
 

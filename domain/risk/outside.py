@@ -103,6 +103,7 @@ class AsRegistered:
     """Stands where a trainer does, and trains nothing: every fold is forecast by the registered artifact."""
 
     framework = "as registered"
+    tolerance = 0.0
 
     def __init__(self, forecasts: RegisteredForecastPort, reference: str) -> None:
         self._forecasts = forecasts

@@ -25,6 +25,7 @@ from domain.registry.ports import Clock
 from domain.registry.registration import ModelRegistration, RegisteredModel
 from domain.risk.as_of import fill_source, instant_of, resolve_session
 from domain.risk.parameters import choose
+from domain.risk.reproduction.inputs import training_inputs
 from domain.risk.spec import ModelSpec
 from domain.risk.workspace import Workspace, artifact_in, read_record, write_record
 
@@ -243,6 +244,9 @@ class ModelPipeline:
             attachments = (
                 *parts.plots(spec.name, evaluation),
                 Attachment("environment.json", "application/json", encode(environment)),
+                training_inputs(
+                    spec.columns, spec.target, rows.assets, _open(rows), _open(features), trainer.tolerance
+                ),
             )
             tracked_as = parts.tracker.track(_tracked(manifest, evidence, attachments))
             record = {

@@ -67,6 +67,13 @@ class SnapshotPort(Protocol):
             IntegrityError: its bytes changed.
         """
 
+    def examine(self, sha256: Digest, destination: Path) -> Path:
+        """Write what is kept for a snapshot, changed or not, to find out what changed.
+
+        Raises:
+            NotFound: no such snapshot.
+        """
+
 
 class CalendarPort(Protocol):
     """A trading calendar, by its `exchange_calendars` name."""
@@ -125,9 +132,15 @@ class RegisteredForecastPort(Protocol):
 
 
 class TrainerPort(Protocol):
-    """Trains one kind of model, deterministically in its inputs."""
+    """Trains one kind of model, deterministically in its inputs.
+
+    Attributes:
+        tolerance: by how much of its value a forecast may differ between two trainings on the same inputs; 0
+            for a trainer that gives the same artifact, bit for bit.
+    """
 
     framework: str
+    tolerance: float
 
     def parameters(self) -> Mapping[str, TrainerParameter]:
         """The parameters a spec or a run may set."""

@@ -52,9 +52,13 @@ class Workspace:
 
         return BlockStore(self._root / "blocks", environment)
 
+    def place(self, kind: str, key: Digest) -> Path:
+        """Where something kept is, if it still is."""
+        return self._root / kind / key
+
     def keep(self, made: Path, kind: str, key: Digest) -> Path:
         """Move a finished directory to its address; whoever was first there made the same content."""
-        home = self._root / kind / key
+        home = self.place(kind, key)
         home.parent.mkdir(parents=True, exist_ok=True)
         try:
             made.rename(home)

@@ -22,6 +22,9 @@ from veritasvault.registry_address import GitAddress, OciAddress
 from veritasvault.settings import Settings, as_witness, is_url, project_root
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from domain.registry.audit import Audit
     from domain.registry.canonical import Digest
     from domain.registry.card.model_cards import ModelCards
@@ -49,10 +52,12 @@ if TYPE_CHECKING:
         TrackerPort,
         TrainerPort,
     )
+    from domain.risk.reproduction.service import Reproductions
     from domain.risk.workspace import Workspace
     from veritasvault.adapters.mlflow_projector import MlflowProjector
     from veritasvault.adapters.mlflow_registry import MlflowModelRegistry
     from veritasvault.adapters.opa_policy import OpaPolicy
+    from veritasvault.adapters.recorded_code import RecordedCode
     from veritasvault.adapters.rego_policy import RegoPolicy
     from veritasvault.adapters.sql_ledger import SqlLedger
     from veritasvault.identity import Identity
@@ -429,6 +434,29 @@ class Application:
 
         return plots(name, evaluation)
 
+    # Reproductions
+
+    @cached_property
+    def reproductions(self) -> Reproductions:
+        from domain.risk.reproduction.service import Reproductions
+
+        return Reproductions(self)
+
+    @cached_property
+    def recorded_code(self) -> RecordedCode:
+        from veritasvault.adapters.git_worktrees import GitWorktrees
+        from veritasvault.adapters.recorded_code import RecordedCode
+
+        worktrees = GitWorktrees(self.settings.repository, self.settings.home / "worktrees")
+        engines = {"VERITAS_DASK": self.settings.dask, "VERITAS_SPARK": self.settings.spark}
+        return RecordedCode(worktrees, {name: place for name, place in engines.items() if place})
+
+    def artifact_forecasts(self, artifact: Path, features: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The forecasts (n,) of the model in a directory, for features (n, k). Raises InvalidInput."""
+        from veritasvault.adapters.onnx_forecasts import forecasts
+
+        return forecasts(artifact, features)
+
     # Where results come from
 
     def sources_digest(self) -> Digest:
@@ -486,12 +514,13 @@ class Application:
             "actor": self.identity.name,
             "actor_known_by": self.identity.known_by,
             "host": socket.gethostname(),
-            "code": self._code_version(),
+            "code": self.code_version(),
         }
         author = "" if self.settings.code_version else self._git("log", "-1", "--format=%an%n%ae")
         return {**found, **dict(zip(("author", "author_email"), author.splitlines(), strict=False))}
 
-    def _code_version(self) -> str:
+    def code_version(self) -> str:
+        """What the code that runs is called, by the settings or by git; `unknown` without either."""
         if self.settings.code_version:
             return self.settings.code_version
         return self._git("describe", "--always", "--dirty", "--abbrev=40") or "unknown"

@@ -88,6 +88,7 @@ class Settings:
         token_file: where the token of whoever commands is; None takes the operating system's user.
         retry_seconds: how long a task waits before it tries again.
         code_version: what the provenance says of the code; None asks git.
+        repository: git repository of this project, for the code that trained a version; None for none.
     """
 
     home: Path
@@ -112,6 +113,7 @@ class Settings:
     token_file: Path | None
     retry_seconds: float
     code_version: str | None
+    repository: Path | None
 
     @property
     def workspace(self) -> Path:
@@ -122,6 +124,11 @@ class Settings:
     def reports(self) -> Path:
         """Data validation reports."""
         return self.home / "reports"
+
+    @property
+    def reproductions(self) -> Path:
+        """Reports on reproductions."""
+        return self.reports / "reproductions"
 
     @property
     def transit(self) -> TransitAddress | None:
@@ -189,6 +196,7 @@ class Settings:
             token_file=_path(values["token_file"]) if values.get("token_file") else None,
             retry_seconds=_seconds(values.get("retry_seconds") or "300"),
             code_version=values.get("code_version") or None,
+            repository=_path(values["repository"]) if values.get("repository") else project_root(),
         )
         # Not when it is first used: what is wrong shall be said at once, and not shown till then.
         _ = settings.issuer

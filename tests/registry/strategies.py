@@ -17,6 +17,7 @@ from domain.registry.events import (
 )
 from domain.registry.events.collection import AttachmentOfModel, CollectedEvent, CondemnedEvent
 from domain.registry.events.keys import KEY_ROLES
+from domain.registry.events.reproduction import STAGES, ModelReproducedEvent, ReproductionFailedEvent
 from domain.registry.evidence import OUTCOMES, AttachmentRef, GateResult
 from domain.registry.lineage import Lineage
 from domain.registry.manifest import Manifest, ModelId
@@ -126,4 +127,42 @@ collected = st.builds(
     provenances,
     moments,
 )
-events = st.one_of(registered, refused, not_reproduced, key_introduced, key_revoked, condemned, collected)
+reproduced = st.builds(
+    ModelReproducedEvent,
+    names,
+    versions,
+    st.integers(0, 2**40),
+    texts,
+    texts,
+    digests,
+    digests,
+    st.floats(0, 1e9),
+    provenances,
+    moments,
+)
+reproduction_failed = st.builds(
+    ReproductionFailedEvent,
+    names,
+    versions,
+    st.integers(0, 2**40),
+    texts,
+    texts,
+    st.sampled_from(STAGES),
+    digests,
+    st.none() | digests,
+    st.none() | digests,
+    texts,
+    provenances,
+    moments,
+)
+events = st.one_of(
+    registered,
+    refused,
+    not_reproduced,
+    key_introduced,
+    key_revoked,
+    condemned,
+    collected,
+    reproduced,
+    reproduction_failed,
+)

@@ -37,6 +37,7 @@ class MeanTrainer:
     """Forecasts the mean of the targets it was given, and remembers what those were."""
 
     framework = "numpy"
+    tolerance = 0.0
 
     def __init__(self) -> None:
         self.seen: list[tuple[Floats, Floats]] = []

@@ -29,6 +29,7 @@ _EVENTS = {
     "ModelPromoted": "promoted to champion",
     "ModelRegistered": "superseded",
     "ModelRejected": "rejected",
+    "ModelReproduced": "reproduced from its record",
     "ModelRetired": "retired",
     "ModelRolledBack": "rolled back",
     "ApprovalExpired": "approval expired",
@@ -37,6 +38,7 @@ _EVENTS = {
     "PromotionRefused": "promotion refused",
     "PromotionsHalted": "promotions halted",
     "PromotionsResumed": "promotions resumed",
+    "ReproductionFailed": "not reproduced from its record",
 }
 _SAID_ELSEWHERE = ("name", "sequence", "at", "actor", "gates", "provenance", "attachments")
 

@@ -15,6 +15,7 @@ from domain.registry.events.registration import (
     NotReproducedEvent,
     RegistrationRefusedEvent,
 )
+from domain.registry.events.reproduction import REPRODUCTION_EVENTS
 from domain.registry.records import Fields
 
 EVENT_FORMAT = "veritasvault/event/v1"
@@ -25,6 +26,7 @@ EVENTS: tuple[type[Record], ...] = (
     *LIFECYCLE_EVENTS,
     *KEY_EVENTS,
     *COLLECTION_EVENTS,
+    *REPRODUCTION_EVENTS,
 )
 """Every kind of event there is."""
 

@@ -12,6 +12,7 @@ from domain.registry.events import DomainEvent, ModelRegisteredEvent, event_from
 from domain.registry.events.collection import collection_key
 from domain.registry.events.keys import key_event_key
 from domain.registry.events.lifecycle import lifecycle_key
+from domain.registry.events.reproduction import reproduction_key
 from domain.registry.ledger.merkle import leaf_hash
 from domain.registry.manifest import ModelId
 from domain.registry.ports import Entry, LedgerPort, VersionRow
@@ -56,6 +57,10 @@ class LedgerView:
     def key_events(self) -> Iterator[Recorded]:
         """The events about signing keys, in their order. Raises IntegrityError."""
         return self._numbered(key_event_key)
+
+    def reproductions(self, name: str, version: int) -> Iterator[Recorded]:
+        """The events about reproductions of a version, in their order. Raises IntegrityError."""
+        return self._numbered(lambda sequence: reproduction_key(name, version, sequence))
 
     def collection_events(self, start: int = 0) -> Iterator[Recorded]:
         """The events about collections of garbage from this number on, in order. Raises IntegrityError."""

@@ -114,6 +114,14 @@ class DvcSnapshots:
             IntegrityError: its bytes changed.
             Unavailable: the remote cannot be reached or `destination` cannot be written.
         """
+        return self._written(sha256, destination, as_kept=False)
+
+    def examine(self, sha256: Digest, destination: Path) -> Path:
+        """Write what is kept for a snapshot, changed or not; see `SnapshotPort.examine`."""
+        return self._written(sha256, destination, as_kept=True)
+
+    def _written(self, sha256: Digest, destination: Path, *, as_kept: bool) -> Path:
+        """The file, under the snapshot's name once it is complete; a changed one only `as_kept`."""
         as_digest("snapshot", sha256)
         entry = self._indexed(sha256)
         if entry is None or not self._object(entry.md5).exists():
@@ -123,7 +131,7 @@ class DvcSnapshots:
         try:
             destination.mkdir(parents=True, exist_ok=True)
             found, _ = copy_hashed(self._object(entry.md5), temporary)
-            if found != sha256:
+            if found != sha256 and not as_kept:
                 raise IntegrityError(f"snapshot {sha256} changed: the SHA-256 of its bytes is {found}")
             temporary.replace(target)
         except OSError as error:

@@ -48,6 +48,7 @@ class RidgeTrainer:
     """
 
     framework = "scikit-learn"
+    tolerance = 0.0
 
     def parameters(self) -> Mapping[str, TrainerParameter]:
         return {
@@ -95,6 +96,7 @@ class HistGradientBoostingTrainer:
     """Boosted trees that minimise QLIKE itself: the gamma deviance of variances is twice QLIKE."""
 
     framework = "scikit-learn"
+    tolerance = 0.0
 
     def parameters(self) -> Mapping[str, TrainerParameter]:
         return {

@@ -23,6 +23,7 @@ from veritasvault.cli.options import CONTEXT, PATH
 from veritasvault.cli.policy import policy
 from veritasvault.cli.proof import export_proof, verify_proof
 from veritasvault.cli.register import register
+from veritasvault.cli.reproduce import reproduce
 from veritasvault.cli.verify import verify
 
 
@@ -72,7 +73,7 @@ models.add_command(card)
 COMMANDS = (
     *(models, verify, register, evaluate),
     *lifecycle_commands(),
-    *(ledger, keys, policy, export_proof, verify_proof),
+    *(reproduce, ledger, keys, policy, export_proof, verify_proof),
     *(mlflow, migrate, gc, doctor),
 )
 for command in COMMANDS:

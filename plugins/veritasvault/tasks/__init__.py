@@ -1,7 +1,8 @@
 """Task adapters: references in, one call of the domain, references out."""
 
-from veritasvault.tasks.dags import model_pipeline, model_promotions
+from veritasvault.tasks.dags import model_pipeline, model_promotions, model_reproduction
 from veritasvault.tasks.promotion import approval, challenged, promote, review
+from veritasvault.tasks.reproduction import reproduce, require_reproduced
 from veritasvault.tasks.steps import ingest, prepare, register, train, validate
 
 __all__ = [
@@ -10,9 +11,12 @@ __all__ = [
     "ingest",
     "model_pipeline",
     "model_promotions",
+    "model_reproduction",
     "prepare",
     "promote",
     "register",
+    "reproduce",
+    "require_reproduced",
     "review",
     "train",
     "validate",

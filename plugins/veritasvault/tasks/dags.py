@@ -104,6 +104,53 @@ def model_promotions(compose: Callable[[list[str]], Any]) -> DAG:
     return pipeline()
 
 
+def model_reproduction(compose: Callable[[], Any]) -> DAG:
+    """Decorate a function that trains a version again; it runs when somebody asks for it, by a form."""
+    from airflow.sdk import Param, dag
+
+    application = bootstrap()
+
+    @dag(
+        dag_id=compose.__name__,
+        description="Trains a registered version again from its own record, and compares.",
+        doc_md=inspect.getdoc(compose),
+        params={
+            "reference": Param(
+                None,
+                type="string",
+                minLength=1,
+                title="Version",
+                description="NAME@VERSION, NAME@champion, NAME@latest or a model id.",
+            ),
+            "engine": Param(
+                None,
+                type=["null", "string"],
+                enum=[None, *ENGINES],
+                title="Engine",
+                description="What prepares the features. Empty: what the version was made on.",
+            ),
+            "here": Param(
+                False,
+                type="boolean",
+                title="Use what is here",
+                description="Use this code and environment where the recorded ones cannot be had.",
+            ),
+        },
+        schedule=None,
+        catchup=False,
+        default_args={
+            "owner": "model-risk",
+            "retries": 3,
+            "retry_delay": dt.timedelta(seconds=application.settings.retry_seconds),
+        },
+        tags=["reproduction"],
+    )
+    def pipeline() -> None:
+        compose()
+
+    return pipeline()
+
+
 def form(spec: ModelSpec) -> dict[str, Param]:
     """The trigger form: as-of date, engine, source, assets and the trainer's parameters."""
     from airflow.sdk import Param
