@@ -94,8 +94,14 @@ class OutsideEvaluation:
             details={**found.details, "evaluated": _about(rows.session, rows.digest, rows.snapshot)},
         )
         gates = judge_all(self._spec.gates, evidence)
-        self._parts.registry.attach(row.model_id, encode(evidence.to_json()))
-        outcome = self._parts.lifecycle.evaluate(row.name, row.version, evidence.digest, gates, actor)
+        outcome = self._parts.lifecycle.evaluate(
+            row.name,
+            row.version,
+            evidence.digest,
+            gates,
+            actor,
+            attach=lambda: self._parts.registry.attach(row.model_id, encode(evidence.to_json())),
+        )
         return Judged(row, evidence, gates, validation.report, bool(outcome.events))
 
 

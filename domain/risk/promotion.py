@@ -132,7 +132,14 @@ class Promotions:
         lifecycle, name = self._parts.lifecycle, self._spec.name
         state = lifecycle.state(name)
         evidence, gates = self._compared(row, state.champion)
-        lifecycle.evaluate(name, row.version, evidence.digest, gates, actor)
+        lifecycle.evaluate(
+            name,
+            row.version,
+            evidence.digest,
+            gates,
+            actor,
+            attach=lambda: self._parts.registry.attach(row.model_id, encode(evidence.to_json())),
+        )
         reason = "newest challenger" if state.champion is None else f"compared with version {state.champion}"
         proposal = lifecycle.propose("promote", name, row.version, reason, actor, automatic=True)
         approvers = lifecycle.approvers(name, proposal)
@@ -167,7 +174,6 @@ class Promotions:
         incumbent = catalog.show(f"{row.name}@{champion}")
         compared = self._compare(shown, incumbent, evidence, registered.sha256)
         gate = NoWorseThanChampion(self._spec.promotion.metric, self._spec.promotion.tolerance)
-        self._parts.registry.attach(row.model_id, encode(compared.to_json()))
         return compared, (*shown.event.gates, gate.judge(compared))
 
     def _compare(
