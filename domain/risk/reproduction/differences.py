@@ -77,7 +77,7 @@ def table_difference(recorded: pa.Table, found: pa.Table) -> TableDifference:
     lacking = sorted((set(one.columns) ^ set(other.columns)) - set(_KEYS))
     both = one.join(other, on=_KEYS, how="inner", suffix=" found").sort(_KEYS)
     changed = {name: both[name].ne_missing(both[f"{name} found"]) for name in names}
-    rows = pl.Series([False] * both.height)
+    rows = pl.Series([False] * both.height, dtype=pl.Boolean)
     for mask in changed.values():
         rows = rows | mask
     columns = [
