@@ -26,6 +26,10 @@ class Planted:
         """A new secret, with characters that addresses and forms write otherwise."""
         return self.add(purpose, f"{purpose}+{secrets.token_hex(8)}/{secrets.token_hex(8)}=")
 
+    def bare(self, purpose: str) -> str:
+        """A new secret of hexadecimal digits, which nothing writes otherwise or cuts in two."""
+        return self.add(purpose, secrets.token_hex(16))
+
     def add(self, purpose: str, secret: str) -> str:
         """A secret that somebody else made, such as a server's token."""
         assert len(secret) >= _FEWEST

@@ -29,6 +29,8 @@ _ASSIGNED = re.compile(
     re.IGNORECASE,
 )
 _LOGIN_ALONE = re.compile(r"^[^/@:\s]+:[^@\s]*@")
+# A password after which somebody forgot the host; passwords that are left out are no port either.
+_NO_PORT = re.compile(r"^([^:/?#@\[\]]+):(?!\d*(?:[/?#;]|$))[^/?#@]+(?=[/?#]|$)")
 _PARAMETER = re.compile(r";([^;=/?#]+)=([^;?#]*)")
 
 
@@ -49,7 +51,7 @@ def shown_address(address: str) -> str:
     scheme, separator, rest = address.partition("://")
     if not separator:
         return _LOGIN_ALONE.sub(f"{HIDDEN}@", address)
-    place = _without_login(scheme, rest)
+    place = _NO_PORT.sub(rf"\1:{HIDDEN}", _without_login(scheme, rest))
     place, mark, fragment = place.partition("#")
     place, asked, query = place.partition("?")
     place = _PARAMETER.sub(lambda found: f";{_option(found.group(1), found.group(2))}", place)

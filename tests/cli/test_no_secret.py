@@ -32,6 +32,7 @@ MISPLACED = {
     "VERITAS_REGISTRY": (
         f"oci://quant:{{}}@{CLOSED}/models",
         f"oci://quant:a/{{}}@{CLOSED}/models",
+        f"oci://quant:{{}}/a@{CLOSED}/models",
         f"git+https://{{}}@{CLOSED}/models",
         f"git+ssh://quant:{{}}@{CLOSED}/models",
         f"mlflow+http://quant:{{}}@{CLOSED}/experiment",
@@ -47,6 +48,8 @@ MISPLACED = {
         f"postgresql://quant:{{}}@{CLOSED}/ledger",
         f"postgresql://quant@{CLOSED}/ledger?password={{}}",
         f"postgresql://quant:a/{{}}@{CLOSED}/ledger",
+        f"postgresql://quant:{{}}/a@{CLOSED}/ledger",
+        "postgresql://quant:{}/ledger",
         f"postgresql://quant:{{}}@{CLOSED}/ledger?no_such_option={{}}",
         "mysql://quant:{}@host/ledger",
         "host=db password={}",
@@ -76,7 +79,8 @@ MISPLACED = {
     "VERITAS_S3_SECRET_KEY": ("{}",),
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": (
         f"postgresql+psycopg2://quant:{{}}@{CLOSED}/airflow",
-        f"postgresql+psycopg2://quant:a/{{}}@{CLOSED}/airflow",
+        f"postgresql+psycopg2://quant:{{}}/a@{CLOSED}/airflow",
+        "postgresql+psycopg2://quant:{}/airflow",
         f"postgresql+psycopg2://quant@{CLOSED}/airflow?password={{}}",
     ),
 }
@@ -105,7 +109,7 @@ def said_by(work: Callable[[], object]) -> str:
 )
 def test_no_setting_shows_a_secret_in_it(planted: Planted, tmp_path: Path, setting: str, form: str) -> None:
     """Neither the doctor, nor any part that is made from it, nor the chain of an error's causes."""
-    for secret in (planted.new("plain"), quote(planted.new("escaped"), safe="")):
+    for secret in (planted.new("plain"), quote(planted.new("escaped"), safe=""), planted.bare("bare")):
         environment = {
             "VERITAS_HOME": str(tmp_path),
             "VERITAS_CODE_VERSION": "test",

@@ -31,6 +31,8 @@ PASSWORDS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size
         ("vault://host/transit?checkpoint=a&artifact=b", "vault://host/transit?checkpoint=a&artifact=b"),
         ("oci://host/models?insecure=1#x", "oci://host/models?insecure=1#***"),
         ("https://host/a?bare", "https://host/a?***"),
+        ("postgresql://quant:pw/ledger", "postgresql://quant:***/ledger"),
+        ("spark://[::1]:7077", "spark://[::1]:7077"),
         ("https://tok/en@host/a", "https://***@host/a"),
         ("s3://bucket/key@2x.csv", "s3://bucket/key@2x.csv"),
         ("file:///home/m@x/models", "file:///home/m@x/models"),
