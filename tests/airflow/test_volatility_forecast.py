@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 
 from domain.registry.errors import NotFound
+from domain.registry.events.reproduction import ModelReproducedEvent
 from tests.places import open_to_others
 from veritasvault.adapters.exchange_calendar import ExchangeCalendar
 from veritasvault.adapters.uri_source import UriSource
@@ -25,6 +26,7 @@ DAGS = Path(__file__).parents[2] / "dags"
 ASSETS = ["AAPL", "KO", "XOM"]
 GROWING = "growing_forecast"
 FORECAST = "volatility_forecast"
+REPRODUCE = "reproduce_model"
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,7 @@ def _platform(directory: Path, ledger: str) -> Iterator[Platform]:
         growing = path.read_text().replace(FORECAST, GROWING).replace("end = 2022-12-29", "end = 2099-12-31")
         growing = growing.replace('source = "sample://sp500"', f'source = "{source}", wait_hours = 240')
         (dags / path.name.replace(FORECAST, GROWING)).write_text(growing)
+    (dags / f"{REPRODUCE}.py").write_bytes((DAGS / f"{REPRODUCE}.py").read_bytes())
     panel = _recent_panel(directory)
     panel.filter(pl.col("date") < _last_session()).write_csv(source)
     environment = {
@@ -194,6 +197,41 @@ def test_a_backfill_of_four_weeks_gives_each_session_one_version(platform: Platf
     assert platform.registry.ledger.view().size == size
     outcomes = {platform.returned(FORECAST, run_id)["outcome"] for run_id in again}
     assert outcomes == {"recognised"}
+
+
+def test_a_version_is_reproduced_when_somebody_asks_by_the_form(platform: Platform) -> None:
+    """The ledger says who asked and that it is the same; one trained elsewhere fails with its sentence."""
+    client, catalog = platform.airflow.client, platform.registry.catalog
+    run_id = client.trigger(FORECAST, {"as_of": "2022-12-22", "engine": "dask", "assets": ASSETS})
+    assert platform.ended(FORECAST, run_id) == "success"
+    reference = platform.returned(FORECAST, run_id)["reference"]
+    asked = client.trigger(REPRODUCE, {"reference": reference, "engine": "inline"})
+    assert platform.ended(REPRODUCE, asked) == "success"
+    found = client.xcom(REPRODUCE, asked, "reproduce")
+    assert (found["reference"], found["reproduced"]) == (reference, True)
+    event = platform.registry.ledger.event_at(found["index"])
+    assert isinstance(event, ModelReproducedEvent)
+    assert (event.run, event.engine, event.artifact_digest) == (
+        asked,
+        "inline",
+        catalog.resolve(reference).artifact_digest,
+    )
+    assert event.provenance["triggered_by"] == "admin"
+    assert Path(found["report"]).is_file()
+    nobody = client.trigger(REPRODUCE, {"reference": "nobody@1"})
+    assert client.wait(REPRODUCE, nobody) == "failed"
+    assert "model nobody is not registered" in client.log(REPRODUCE, nobody, "reproduce")
+
+
+def test_the_run_of_a_version_that_was_not_reproduced_fails_with_the_stage() -> None:
+    from airflow.sdk.exceptions import AirflowFailException
+
+    from veritasvault.tasks import require_reproduced
+
+    found = {"reference": "f@1", "reproduced": False, "stage": "data", "reason": "1 of 9 rows differ"}
+    with pytest.raises(AirflowFailException, match="f@1 was not reproduced, first different is data: 1 of 9"):
+        require_reproduced.function({**found, "report": "report.html"})
+    require_reproduced.function({**found, "reproduced": True})
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 300) -> None:

@@ -68,7 +68,8 @@ def judge(findings: tuple[Finding, ...], recorded: Digest, found: Digest | None,
     differing = sorted((one for one in findings if not one.same), key=lambda one: STAGES.index(one.stage))
     if found == recorded:
         others = ", ".join(one.stage for one in differing)
-        return Verdict(None, 0.0, "the same artifact" + (f", although there is a difference in {others}" if others else ""))
+        although = f", although there is a difference in {others}" if others else ""
+        return Verdict(None, 0.0, f"the same artifact{although}")
     first = differing[0]
     if first.stage in ("training", "export") and first.forecasts is not None:
         by = first.forecasts.relative
