@@ -19,7 +19,8 @@ from urllib.parse import unquote, urlsplit
 
 from domain.registry.errors import InvalidInput
 from veritasvault.registry_address import GitAddress, OciAddress
-from veritasvault.settings import Settings, as_witness, is_url, project_root
+from veritasvault.setting_values import as_witness, is_url
+from veritasvault.settings import Settings, project_root
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,7 +64,7 @@ if TYPE_CHECKING:
     from veritasvault.identity import Identity
     from veritasvault.serving.model_loader import ModelLoader
     from veritasvault.serving.registered_forecasts import RegisteredForecasts
-    from veritasvault.settings import TransitAddress
+    from veritasvault.setting_values import TransitAddress
 
 ENGINES = ("dask", "spark", "inline")
 COMPUTE_PACKAGES = ("numpy", "onnx", "polars", "pyarrow", "scikit-learn", "scipy")

@@ -6,62 +6,25 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from domain.registry.errors import InvalidInput
-from domain.registry.redaction import has_login
 from veritasvault.oidc_issuer import AUDIENCE, CLAIMS, OidcIssuer
-from veritasvault.registry_address import GitAddress, MlflowAddress, OciAddress
+from veritasvault.setting_values import (
+    AWS,
+    LOCAL,
+    MLFLOW,
+    TransitAddress,
+    as_connection,
+    as_open,
+    as_path,
+    as_policy,
+    as_registry,
+    as_seconds,
+    as_signer,
+    as_witness,
+)
 
 PREFIX = "VERITAS_"
-LOCAL = "local"
-"""The signer whose private keys are files in `Settings.keys`."""
-_TRANSPORTS = {"vault": "https", "vault+http": "http"}
-_AWS = "name them by VERITAS_AWS_CONNECTION or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY instead"
-_MLFLOW = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD instead"
-
-
-@dataclass(frozen=True, slots=True)
-class TransitAddress:
-    """Where Vault's Transit engine keeps the signing keys.
-
-    Attributes:
-        url: of the server, without a path.
-        mount: where the engine is mounted.
-        checkpoint, artifact: names of the two keys.
-    """
-
-    url: str
-    mount: str
-    checkpoint: str
-    artifact: str
-
-    @classmethod
-    def parse(cls, value: str) -> TransitAddress:
-        """Read `vault://HOST:PORT/MOUNT?checkpoint=NAME&artifact=NAME`; `vault+http` is without TLS.
-
-        Raises:
-            InvalidInput: for anything else.
-        """
-        parts = _split("VERITAS_SIGNER", value)
-        names = parse_qs(parts.query)
-        mount = parts.path.strip("/")
-        right = (
-            parts.scheme in _TRANSPORTS
-            and parts.hostname
-            and mount
-            and not parts.fragment
-            and set(names) == {"checkpoint", "artifact"}
-            and all(len(given) == 1 for given in names.values())
-        )
-        if not right or has_login(value):
-            raise InvalidInput(
-                "VERITAS_SIGNER",
-                value,
-                "give local or vault://host:port/mount?checkpoint=NAME&artifact=NAME, and VAULT_TOKEN apart",
-            )
-        url = f"{_TRANSPORTS[parts.scheme]}://{parts.netloc}"
-        return cls(url, mount, names["checkpoint"][0], names["artifact"][0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,43 +131,39 @@ class Settings:
                 known = ", ".join(f"{PREFIX}{field.upper()}" for field in cls.__slots__)
                 # What an unknown variable holds may be anything, a key among them.
                 raise InvalidInput(f"{PREFIX}{name.upper()}", "not shown", f"no such setting, use {known}")
-        home = _path(values.get("home") or str(default_home()))
+        home = as_path(values.get("home") or str(default_home()))
         settings = cls(
             home=home,
-            registry=_registry(values.get("registry") or home.joinpath("registry").as_uri()),
+            registry=as_registry(values.get("registry") or home.joinpath("registry").as_uri()),
             ledger=values.get("ledger") or f"sqlite:///{home}/ledger.db",
-            signer=_signer(values.get("signer") or LOCAL),
-            snapshots_remote=_open("VERITAS_SNAPSHOTS_REMOTE", values.get("snapshots_remote"), _AWS),
-            tracking=_open("VERITAS_TRACKING", values.get("tracking"), _MLFLOW)
+            signer=as_signer(values.get("signer") or LOCAL),
+            snapshots_remote=as_open("VERITAS_SNAPSHOTS_REMOTE", values.get("snapshots_remote"), AWS),
+            tracking=as_open("VERITAS_TRACKING", values.get("tracking"), MLFLOW)
             or f"sqlite:///{home}/mlflow.db",
-            dask=_open("VERITAS_DASK", values.get("dask"), "the scheduler takes none"),
+            dask=as_open("VERITAS_DASK", values.get("dask"), "the scheduler takes none"),
             spark=values.get("spark") or "local[2]",
-            aws_connection=_connection(values.get("aws_connection")),
-            s3_endpoint=_open("VERITAS_S3_ENDPOINT", values.get("s3_endpoint"), _AWS),
-            policy=_policy(values.get("policy") or str(packaged_policy())),
+            aws_connection=as_connection(values.get("aws_connection")),
+            s3_endpoint=as_open("VERITAS_S3_ENDPOINT", values.get("s3_endpoint"), AWS),
+            policy=as_policy(values.get("policy") or str(packaged_policy())),
             witnesses=tuple(
                 as_witness("VERITAS_WITNESSES", uri.strip())
                 for uri in values.get("witnesses", "").split(",")
                 if uri.strip()
             ),
-            roles=_path(values.get("roles") or str(home / "roles.toml")),
+            roles=as_path(values.get("roles") or str(home / "roles.toml")),
             oidc_issuer=values.get("oidc_issuer") or None,
             oidc_audience=values.get("oidc_audience") or AUDIENCE,
             oidc_claim=values.get("oidc_claim") or CLAIMS[0],
             oidc_jwks=values.get("oidc_jwks") or None,
-            oidc_ca=_path(values["oidc_ca"]) if values.get("oidc_ca") else None,
-            token_file=_path(values["token_file"]) if values.get("token_file") else None,
-            retry_seconds=_seconds(values.get("retry_seconds") or "300"),
+            oidc_ca=as_path(values["oidc_ca"]) if values.get("oidc_ca") else None,
+            token_file=as_path(values["token_file"]) if values.get("token_file") else None,
+            retry_seconds=as_seconds(values.get("retry_seconds") or "300"),
             code_version=values.get("code_version") or None,
-            repository=_path(values["repository"]) if values.get("repository") else project_root(),
+            repository=as_path(values["repository"]) if values.get("repository") else project_root(),
         )
         # Not when it is first used: what is wrong shall be said at once, and not shown till then.
         _ = settings.issuer
         return settings
-
-
-def _path(value: str) -> Path:
-    return Path(value).expanduser().absolute()
 
 
 def project_root() -> Path | None:
@@ -221,107 +180,3 @@ def default_home() -> Path:
 def packaged_policy() -> Path:
     """The policy that comes with this package; in a checkout that is `deploy/policy`, by a link."""
     return (Path(__file__).parent / "policy").resolve()
-
-
-def is_url(policy: str) -> bool:
-    """Whether the setting of the policy names a server, and not a directory."""
-    return policy.startswith(("http://", "https://"))
-
-
-def as_witness(name: str, value: str) -> str:
-    """Return the address of a witness. Raises InvalidInput, with `name` as the field."""
-    parts = _split(name, value)
-    whole = not parts.query and not parts.fragment and not has_login(value)
-    if whole and (
-        (parts.scheme == "s3" and parts.netloc)
-        or (parts.scheme == "file" and parts.path and not parts.netloc)
-    ):
-        return value
-    raise InvalidInput(name, value, "give file:///directory or s3://bucket/prefix")
-
-
-def _connection(value: str | None) -> str | None:
-    if value and "://" in value:
-        raise InvalidInput(
-            "VERITAS_AWS_CONNECTION", value, "give the connection's id, and its address to Airflow"
-        )
-    return value or None
-
-
-def _open(name: str, value: str | None, instead: str) -> str | None:
-    """An address that holds no secret, for it is shown and recorded; None for none.
-
-    Raises:
-        InvalidInput: it has a login, or options such as a signature.
-    """
-    if value and "://" in value:
-        if has_login(value):
-            raise InvalidInput(name, value, f"take user and password out, {instead}")
-        parts = _split(name, value)
-        if parts.query or parts.fragment:
-            raise InvalidInput(name, value, "take out what follows ? or #, it means nothing here")
-    return value or None
-
-
-def _split(name: str, value: str) -> SplitResult:
-    try:
-        return urlsplit(value)
-    except ValueError:
-        # Its message may quote the login, so it is no cause.
-        raise InvalidInput(name, value, "it is not an address") from None
-
-
-def _registry(value: str) -> str:
-    parts = _split("VERITAS_REGISTRY", value)
-    if parts.scheme in ("s3", "file") and (parts.netloc if parts.scheme == "s3" else parts.path):
-        return _open("VERITAS_REGISTRY", value, _AWS) or value
-    if parts.scheme.startswith("mlflow+"):
-        MlflowAddress.parse(value)
-        return value
-    if parts.scheme == "oci":
-        OciAddress.parse(value)
-        return value
-    if parts.scheme.startswith("git+"):
-        GitAddress.parse(value)
-        return value
-    raise InvalidInput(
-        "VERITAS_REGISTRY",
-        value,
-        "give file:///directory, s3://bucket/prefix, mlflow+URL, oci://host/repository or git+URL",
-    )
-
-
-def _signer(value: str) -> str:
-    if value != LOCAL:
-        TransitAddress.parse(value)
-    return value
-
-
-def _policy(value: str) -> str:
-    if not is_url(value):
-        if "://" in value:
-            raise InvalidInput(
-                "VERITAS_POLICY", value, "give a directory, or http(s)://host:port of an OPA server"
-            )
-        return str(Path(value).expanduser().absolute())
-    parts = _split("VERITAS_POLICY", value)
-    try:
-        usable = bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        usable = False
-    # A URL is shown and logged, so it holds no password.
-    if not usable or has_login(value) or parts.query or parts.fragment:
-        raise InvalidInput(
-            "VERITAS_POLICY", value, "give http(s)://host:port[/path] of an OPA server, no more"
-        )
-    return value
-
-
-def _seconds(value: str) -> float:
-    try:
-        seconds = float(value)
-    except ValueError:
-        seconds = -1.0
-    if not 0 < seconds <= 86400:
-        raise InvalidInput("VERITAS_RETRY_SECONDS", value, "give seconds from 1 to 86400")
-    return seconds

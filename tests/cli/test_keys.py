@@ -13,7 +13,8 @@ from domain.registry.errors import InvalidInput
 from domain.registry.ledger.checkpoint import parse_vkey
 from tests.cli.console import Console, vendor_model
 from tests.servers.openbao import VaultServer
-from veritasvault.settings import Settings, TransitAddress
+from veritasvault.setting_values import TransitAddress
+from veritasvault.settings import Settings
 
 STOCK = Path(sys.executable).parent / "model_signing"
 REGISTER = ("register", "--metadata", "model.json", "--artifact", "model")

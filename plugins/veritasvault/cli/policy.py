@@ -46,7 +46,7 @@ def check(context: click.Context, files: Path | None, as_json: bool) -> None:
     """
     from veritasvault.bootstrap import bootstrap
     from veritasvault.cli.policy_report import report_on
-    from veritasvault.settings import is_url
+    from veritasvault.setting_values import is_url
 
     application = bootstrap()
     if files is not None and not is_url(application.settings.policy):

@@ -52,7 +52,8 @@ def report_on(application: Application, directory: Path | None = None) -> Policy
     from domain.registry.policy import policy_digest
     from veritasvault.adapters.policy_cases import cases_of, failures
     from veritasvault.adapters.policy_files import PolicyFiles
-    from veritasvault.settings import is_url, packaged_policy
+    from veritasvault.setting_values import is_url
+    from veritasvault.settings import packaged_policy
 
     place = application.settings.policy
     served = is_url(place)
