@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 VERIFY_LIMIT = 100
 NOTE_LIMIT = 2.0
 PROOF_LIMIT = {"pymerkle": 1.0, "SHA-256": 3.0}
-APPEND_LIMIT = {"SQLite": 8.0, "PostgreSQL": 15.0}
+APPEND_LIMIT = {"SQLite": 8.0, "PostgreSQL": 12.0}
 ROUNDS = 5
 BATCH = 1_000
 APPENDS = 50

@@ -21,7 +21,7 @@ from benchmarks.report import Line, Turns, show
 
 SIZE = 100_000
 ROUNDS = 9
-LIMITS = {"file system": 15.0, "S3": 20.0, "MLflow": 6.0, "OCI": 6.0, "git with LFS": 4.0}
+LIMITS = {"file system": 30.0, "S3": 20.0, "MLflow": 6.0, "OCI": 6.0, "git with LFS": 4.0}
 
 Upload = Callable[[int], object]
 """Stores the artifact with this number."""
