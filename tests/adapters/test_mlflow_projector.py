@@ -20,7 +20,13 @@ from mlflow.protos.databricks_pb2 import BAD_REQUEST
 from domain.registry.canonical import digest
 from domain.registry.errors import IntegrityError, InvalidInput, Unavailable
 from domain.registry.events import DomainEvent
-from domain.registry.events.lifecycle import ModelPromotedEvent, ModelRetiredEvent, ModelRolledBackEvent
+from domain.registry.events.lifecycle import (
+    EVERY_MODEL,
+    ModelPromotedEvent,
+    ModelRetiredEvent,
+    ModelRolledBackEvent,
+    PromotionsHaltedEvent,
+)
 from domain.registry.gates import DataValidated
 from domain.registry.lifecycle.state import Lifecycle
 from domain.registry.policy import Decision
@@ -493,7 +499,11 @@ def test_an_experiment_mirrors_one_ledger(mirror: Mirror, tmp_path: Path) -> Non
         mirror.url,
         mirror.files,
     )
-    other.register(2)
+    # It registers nothing there either: gc's mark says whose the registry is.
+    with pytest.raises(InvalidInput, match="the registry belongs to the ledger"):
+        other.register(2)
+    halted = PromotionsHaltedEvent(EVERY_MODEL, 0, "change freeze", "vera", dt.datetime.now(dt.UTC))
+    other.application.ledger.commit(lambda _: (halted,))
     with pytest.raises(InvalidInput, match=f"experiment is '{mirror.name}': it mirrors"):
         other.application.mlflow_projector.sync()
     experiment = mirror.client.get_experiment_by_name(mirror.name)
