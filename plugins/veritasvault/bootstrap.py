@@ -263,7 +263,8 @@ class Application:
         from veritasvault.adapters.staging_leftovers import StagingLeftovers
         from veritasvault.adapters.workspace_leftovers import WorkspaceLeftovers
 
-        places: list[LeftoversPort] = []
+        # Worktrees of killed reproductions; the next one removes their entries in the repository.
+        places: list[LeftoversPort] = [StagingLeftovers(self.settings.home / "worktrees")]
         if not self.settings.registry.startswith("file:"):
             # A registry on the file system looks through its staging itself.
             places.append(StagingLeftovers(self.staging))

@@ -18,7 +18,7 @@ from domain.registry.events.reproduction import (
     ReproductionFailedEvent,
 )
 from domain.registry.ledger.ledger import Ledger
-from domain.risk.reproduction.service import decide_reproduction
+from domain.risk.reproduction.recording import decide_reproduction
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.signer import FakeSigner
 from tests.registry.test_checkpoint import GOLDEN, REWRITE

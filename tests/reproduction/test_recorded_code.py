@@ -102,10 +102,12 @@ def test_a_commit_from_before_there_were_reproductions_is_told_as_such(
     assert repository.worktrees() == [repository.root]
 
 
+@pytest.mark.parametrize("collected", [False, True])
 def test_a_killed_command_leaves_nothing_that_blocks_the_next(
-    bench: Bench, trained: Trained, history: tuple[Repository, dict[str, str]]
+    bench: Bench, trained: Trained, history: tuple[Repository, dict[str, str]], collected: bool
 ) -> None:
-    """kill -9 while the old code trains: that ends too, and the next command removes worktree and entry."""
+    """kill -9 while the old code trains: that ends too, and the next command removes worktree and entry; so
+    it does if gc came first, which takes the worktree alone."""
     repository, commits = history
     reference = registered(bench, trained, commits["trained"])
     process = repository.veritas(bench.home, "reproduce", reference, "--json")
@@ -114,6 +116,10 @@ def test_a_killed_command_leaves_nothing_that_blocks_the_next(
     process.communicate()
     until(lambda: not Path(f"/proc/{trainer}").exists())
     assert len(repository.worktrees()) == 2
+    if collected:
+        _, document = ended(repository.veritas(bench.home, "gc", "--grace", "0", "--json"))
+        assert [one["kind"] for one in document["garbage"]] == ["staging"]
+        assert list((bench.home / "worktrees").iterdir()) == []
     code, document = ended(repository.veritas(bench.home, "reproduce", reference, "--json"))
     assert (code, document["reproduced"]) == (0, True), document
     assert repository.worktrees() == [repository.root]

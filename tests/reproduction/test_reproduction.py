@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from domain.registry.canonical import decode, digest, encode
 from domain.registry.card import to_html, to_markdown
 from domain.registry.errors import InvalidInput
 from domain.registry.events.reproduction import ModelReproducedEvent, ReproductionFailedEvent
+from domain.risk.dataset import canonical_parquet
 from domain.risk.ports import TrainedModel, TrainerPort
 from domain.risk.reproduction.report import report_of
 from domain.risk.reproduction.service import Reproduction, Request
@@ -313,3 +316,47 @@ def test_the_same_forecasts_in_other_files_are_an_export_that_differs(bench: Ben
     event = failed(found)
     assert event.stage == "export"
     assert event.reason.startswith("notes.json differ, all ")
+
+
+def test_blocks_that_an_earlier_run_left_are_not_believed(bench: Bench, trained: Trained) -> None:
+    """A poisoned store gives a pipeline other features; the reproduction computes them itself."""
+    poison_a_block_of_features(bench.home / "workspace" / "blocks")
+    poisoned = bench.train()
+    assert poisoned.lineage == trained.lineage
+    event = failed(bench.reproduce(bench.register(poisoned)))
+    assert event.stage == "features"
+    assert "most in " in event.reason
+
+
+def poison_a_block_of_features(store: Path) -> None:
+    """Add 1 to all features of one block, and let every record that names the block name the new one."""
+    found: Any = None
+    for record in (store / "records").iterdir():
+        parts = [
+            part for part in parts_in(json.loads(record.read_bytes())) if "features-2014-" in part["name"]
+        ]
+        found = found or (parts[0] if parts else None)
+    table = pq.read_table(store / "files" / found["sha256"])
+    for name in table.column_names[2:]:
+        table = table.set_column(table.column_names.index(name), name, pc.add(table.column(name), 1.0))
+    data = canonical_parquet(table, table.schema)
+    (store / "files" / digest(data)).write_bytes(data)
+    for record in (store / "records").iterdir():
+        document = json.loads(record.read_bytes())
+        for part in parts_in(document):
+            if part["sha256"] == found["sha256"]:
+                part |= {"sha256": digest(data), "size": len(data)}
+        record.write_text(json.dumps(document))
+
+
+def parts_in(document: Any) -> list[dict[str, Any]]:
+    """All parts in a JSON document."""
+    if isinstance(document, list):
+        return [part for item in document for part in parts_in(item)]
+    if not isinstance(document, dict):
+        return []
+    return (
+        [document]
+        if "sha256" in document
+        else [part for item in document.values() for part in parts_in(item)]
+    )

@@ -37,7 +37,7 @@ def report_of(reproduction: Reproduction) -> Card:
         ("registered artifact", Code(record.artifact_digest)),
         ("artifact trained again", None if reproduction.artifact is None else Code(reproduction.artifact)),
         ("recorded code", record.code),
-        ("code that trained again", reproduction.code),
+        ("code that trained again", None if reproduction.artifact is None else reproduction.code),
         ("engine", f"{reproduction.engine}, registered on {record.engine}"),
         ("tolerance of the trainer", record.inputs.tolerance),
         ("recorded as", f"ledger entry {reproduction.event.index}"),

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from domain.registry.canonical import Digest, digest_of
 from domain.registry.errors import IntegrityError, InvalidInput
-from domain.risk.workspace import artifact_in
+from domain.registry.events.reproduction import Stage
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -89,17 +89,22 @@ class Retraining:
         return cls(**{**values, **lists})
 
 
+STEPS: Mapping[Stage, tuple[str, ...]] = {
+    "code": ("sources", "features"),
+    "environment": ("environment",),
+    "data": ("digest", "parts"),
+    "features": ("digest", "parts"),
+    "training": (),
+}
+"""The steps in their order, and what each tells: digests of the sources and of the feature definition; the
+environment, whose digest is the lineage's; digest and parts of the rows, and of the feature set."""
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What a step gave.
+    """What a step gave: the fields that `STEPS` names for it."""
 
-    Attributes:
-        name: `code` (its `found`: digests `sources` and `features`, the feature definition's), `environment`
-            (`environment`), `data` and `features` (`digest`, `parts`), or `training` (`artifact`: a list of
-            `path`, `size` and `sha256`).
-    """
-
-    name: str
+    name: Stage
     found: Mapping[str, Any]
 
     def to_json(self) -> dict[str, Any]:
@@ -108,9 +113,10 @@ class Step:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Step:
         """Read what `to_json` gives. Raises IntegrityError."""
-        if not isinstance(value.get("step"), str):
+        name = next((step for step in STEPS if step == value.get("step")), None)
+        if name is None or any(field not in value for field in STEPS[name]):
             raise IntegrityError("the recorded code answered with something that is no step of a training")
-        return cls(value["step"], {name: item for name, item in value.items() if name != "step"})
+        return cls(name, {field: value[field] for field in STEPS[name]})
 
 
 def retrain(request: Retraining, parts: RetrainingParts) -> Generator[Step, None, None]:
@@ -148,7 +154,7 @@ def retrain(request: Retraining, parts: RetrainingParts) -> Generator[Step, None
         *training.labelled(), request.parameters, request.seed, training.names
     )
     model.save(artifact)
-    yield Step("training", {"artifact": artifact_in(artifact).to_json()})
+    yield Step("training", {})
 
 
 def code_is(parts: RetrainingParts, columns: tuple[str, ...], target: str, lineage: Lineage) -> bool:
@@ -163,7 +169,7 @@ def code_is(parts: RetrainingParts, columns: tuple[str, ...], target: str, linea
         return False
 
 
-def _made(step: str, dataset: Dataset) -> Step:
+def _made(step: Stage, dataset: Dataset) -> Step:
     listed = [part.to_json() for part in dataset.parts]
     return Step(step, {"digest": digest_of(listed), "parts": listed})
 

@@ -2,93 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
-from contextlib import AbstractContextManager, ExitStack, closing
+from collections.abc import Callable
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 from domain.registry.canonical import Digest
-from domain.registry.catalog import ModelCatalog
-from domain.registry.errors import CodeNotHad, DomainException, IntegrityError, NotFound
-from domain.registry.events import DomainEvent, Provenance
-from domain.registry.events.reproduction import (
-    STAGES,
-    ModelReproducedEvent,
-    ReproductionEvent,
-    ReproductionFailedEvent,
-    Stage,
+from domain.registry.errors import (
+    CodeNotHad,
+    DomainException,
+    IntegrityError,
+    NotFound,
+    RetrainingFailed,
 )
-from domain.registry.ledger.ledger import Ledger, LedgerView, Recorded
-from domain.registry.ports import Clock
-from domain.risk.ports import SnapshotPort
-from domain.risk.reproduction.comparisons import Comparisons, Floats
+from domain.registry.events.reproduction import STAGES, Stage
+from domain.registry.ledger.ledger import Recorded
+from domain.risk.reproduction.comparisons import Comparisons
 from domain.risk.reproduction.findings import Finding, Verdict, judge
+from domain.risk.reproduction.ports import ReproductionParts, Steps
 from domain.risk.reproduction.record import TrainingRecord
-from domain.risk.reproduction.retraining import Retraining, RetrainingParts, Step, code_is, retrain
-from domain.risk.workspace import Workspace
+from domain.risk.reproduction.recording import Request, decide_reproduction, event_of
+from domain.risk.reproduction.retraining import STEPS, Retraining, code_is, retrain
 
-Steps = Generator[Step, None, None]
+__all__ = ["Reproduction", "Reproductions", "Request"]
+
 _BEFORE_TRAINING: tuple[Stage, ...] = ("code", "environment")
 """Stages whose difference ends a reproduction, unless what there is here may be used all the same."""
-
-
-class RecordedCodePort(Protocol):
-    """Runs a training by the code of another commit."""
-
-    def retraining(self, code: str, request: Retraining) -> AbstractContextManager[Steps]:
-        """The steps of a training by this code, each run when it is asked for; it ends with the block.
-
-        Args:
-            code: what the provenance of a version calls its code.
-
-        Raises:
-            CodeNotHad: nothing here has that code, or it is from before it could train anything again.
-            RetrainingFailed: from the steps, what a retry would meet again.
-            Unavailable: from the steps, what it may not.
-        """
-
-
-class ReproductionParts(RetrainingParts, Protocol):
-    """The adapters that reproductions work with."""
-
-    @property
-    def clock(self) -> Clock: ...
-    @property
-    def workspace(self) -> Workspace: ...
-    @property
-    def snapshots(self) -> SnapshotPort: ...
-    @property
-    def catalog(self) -> ModelCatalog: ...
-    @property
-    def ledger(self) -> Ledger: ...
-    @property
-    def recorded_code(self) -> RecordedCodePort: ...
-
-    def artifact_forecasts(self, artifact: Path, features: Floats) -> Floats:
-        """The forecasts (n,) of the model in a directory, for features (n, k). Raises InvalidInput."""
-
-    def code_version(self) -> str:
-        """What the code that runs here is called in provenances."""
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What is asked for.
-
-    Attributes:
-        reference: of the version.
-        run: tells this reproduction from others; the same one asked for twice is recorded once.
-        engine: what prepares the features; None takes what the version was made on.
-        here: use the code and the environment that run here where the recorded ones cannot be had.
-    """
-
-    reference: str
-    run: str
-    provenance: Provenance
-    engine: str | None = None
-    here: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,38 +92,46 @@ class Reproductions:
         trained = next((one for one in findings if one.stage in ("training", "export")), None)
         artifact = None if trained is None else trained.found
         verdict = judge(findings, record.artifact_digest, artifact, record.inputs.tolerance)
-        event = self._record(request, attempt, findings, artifact, verdict)
-        return Reproduction(record, attempt.engine, attempt.code, findings, artifact, verdict, event)
+        said = {"trained_with": attempt.code} if artifact else {}
+        event = event_of(
+            request,
+            record,
+            attempt.engine,
+            {one.stage: one for one in findings},
+            artifact,
+            verdict,
+            {**request.provenance, **said},
+            parts.clock.now(),
+        )
+        (recorded,) = parts.ledger.commit(partial(decide_reproduction, event=event))
+        parts.ledger.checkpoint()
+        return Reproduction(record, attempt.engine, attempt.code, findings, artifact, verdict, recorded)
 
     def _findings(self, attempt: _Attempt, scratch: Path, told: Callable[[str], None]) -> tuple[Finding, ...]:
-        directory = scratch / "again"
+        """What is found at each stage that is reached; what fails for good is the finding of its stage."""
+        record, directory, registered = attempt.record, scratch / "again", scratch / "registered"
         directory.mkdir()
-        record = attempt.record
+        # Before anything is trained: a changed artifact is the registry's trouble, not the record's.
+        self._parts.catalog.retrieve(record.reference, registered)
         try:
             raw = self._raw(attempt, scratch)
         except NotFound as error:
             return (Finding("data", record.lineage.data, None, False, str(error)),)
-
-        @cache
-        def registered() -> Path:
-            self._parts.catalog.retrieve(record.reference, scratch / "registered")
-            return scratch / "registered"
-
         compare = Comparisons(
             record, directory, registered, self._parts.artifact_forecasts, self._parts.workspace
         )
-        request = record.retraining(raw, directory, attempt.engine)
         findings: list[Finding] = []
-        under_way = iter(STAGES)
-        told(next(under_way))
         try:
             with ExitStack() as stack:
-                for step in self._steps(stack, attempt, request):
-                    finding = self._explained(attempt, compare.of(step))
-                    findings.append(finding)
-                    if finding.stage in _BEFORE_TRAINING and not finding.same and not attempt.here:
+                steps = self._steps(stack, attempt, record.retraining(raw, directory, attempt.engine))
+                for stage in STEPS:
+                    told(stage)
+                    step = next(steps, None)
+                    if step is None or step.name != stage:
+                        raise RetrainingFailed(f"the recorded code did not answer with the step {stage}")
+                    findings.append(self._explained(attempt, compare.of(step)))
+                    if stage in _BEFORE_TRAINING and not findings[-1].same and not attempt.here:
                         break
-                    told(next(under_way, STAGES[-1]))
         except DomainException as error:
             if error.retriable:
                 raise
@@ -226,45 +174,6 @@ class Reproductions:
             return replace(finding, amount=f"{finding.amount}; --here trains in this one all the same")
         return finding
 
-    def _record(
-        self,
-        request: Request,
-        attempt: _Attempt,
-        findings: tuple[Finding, ...],
-        artifact: Digest | None,
-        verdict: Verdict,
-    ) -> Recorded:
-        row, at = attempt.record.version.row, self._parts.clock.now()
-        provenance = {**request.provenance, "trained_with": attempt.code}
-        common = (row.name, row.version, 0, request.run, attempt.engine)
-        event: ModelReproducedEvent | ReproductionFailedEvent
-        if verdict.stage is None:
-            assert artifact is not None
-            environment = next(one.found for one in findings if one.stage == "environment")
-            assert environment is not None
-            event = ModelReproducedEvent(*common, environment, artifact, verdict.difference, provenance, at)
-        else:
-            failing = next(one for one in findings if one.stage == verdict.stage)
-            recorded = failing.recorded or attempt.record.artifact_digest
-            event = ReproductionFailedEvent(
-                *common, verdict.stage, recorded, failing.found, artifact, _sentence(verdict.reason),
-                provenance, at,
-            )  # fmt: skip
-        (found,) = self._parts.ledger.commit(partial(decide_reproduction, event=event))
-        self._parts.ledger.checkpoint()
-        return found
-
-
-def decide_reproduction(
-    view: LedgerView, event: ModelReproducedEvent | ReproductionFailedEvent
-) -> Sequence[DomainEvent]:
-    """Pure: the event with the next number of its version, or the one there is if its run said so before."""
-    earlier: list[ReproductionEvent] = [one.event for one in view.reproductions(event.name, event.version)]  # type: ignore[misc]
-    for other in earlier:
-        if type(other) is type(event) and replace(event, sequence=other.sequence, at=other.at) == other:
-            return (other,)
-    return (replace(event, sequence=len(earlier)),)
-
 
 def _recorded(record: TrainingRecord, stage: Stage) -> Digest | None:
     lineage = record.lineage
@@ -278,9 +187,3 @@ def _recorded(record: TrainingRecord, stage: Stage) -> Digest | None:
 
 def _joined(said: str, amount: str) -> str:
     return f"{said}; {amount}" if amount else said
-
-
-def _sentence(text: str) -> str:
-    """On one line and of a length that an event takes."""
-    line = " ".join(text.split())
-    return line if len(line) <= 2000 else f"{line[:1999]}…"
