@@ -89,7 +89,7 @@ def test_words_name_the_largest_difference() -> None:
         table({("a", 1): (1.0, 2.25), ("b", 1): (1.5, 2.0)}),
     )
     assert in_words(difference, "rows") == (
-        "3 of 3 rows differ, 1 are missing, most in x of b on 2020-01-02: 1.5 instead of 1"
+        "3 of 3 rows differ, 1 of them missing, most in x of b on 2020-01-02: 1.5 instead of 1"
     )
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from domain.registry.canonical import decode, digest, encode
 from domain.registry.card import to_html, to_markdown
-from domain.registry.errors import InvalidInput
+from domain.registry.errors import IntegrityError, InvalidInput, Unavailable
 from domain.registry.events.reproduction import ModelReproducedEvent, ReproductionFailedEvent
 from domain.risk.dataset import canonical_parquet
 from domain.risk.ports import TrainedModel, TrainerPort
@@ -25,6 +25,7 @@ from domain.risk.reproduction.report import report_of
 from domain.risk.reproduction.service import Reproduction, Request
 from tests.reproduction.bench import NAME, Bench, Trained, with_json
 from veritasvault.adapters.sklearn_trainer import OnnxModel
+from veritasvault.adapters.spark_prep import SparkPrepEngine
 
 
 def failed(found: Reproduction) -> ReproductionFailedEvent:
@@ -92,12 +93,17 @@ def test_a_parameter_that_was_another_is_a_training_that_differs(bench: Bench, t
 KO_DAY = (pl.col("asset") == "KO") & (pl.col("date") == dt.date(2013, 6, 3))
 
 
-def change_a_price(bench: Bench, trained: Trained) -> float:
-    """Make one price of the snapshot that is kept another; what it was."""
-    frame = pl.read_parquet(bench.source)
+def kept_snapshot(bench: Bench, trained: Trained) -> Path:
+    """Where DVC keeps the bytes, made writable."""
     md5 = trained.provenance["snapshot_id"].removeprefix("md5:")
     kept = bench.home / "snapshots" / ".dvc" / "cache" / "files" / "md5" / md5[:2] / md5[2:]
     kept.chmod(0o644)
+    return kept
+
+
+def change_a_price(bench: Bench, trained: Trained) -> float:
+    """Make one price of the snapshot that is kept another; what it was."""
+    frame, kept = pl.read_parquet(bench.source), kept_snapshot(bench, trained)
     frame.with_columns(
         pl.when(KO_DAY).then(pl.col("close") + 1).otherwise("close").alias("close")
     ).write_parquet(kept)
@@ -135,6 +141,41 @@ def test_without_the_rows_of_the_first_training_the_days_are_named(
     assert event.stage == "data"
     blocks = len(json.loads(trained.attachments["inputs.json"].content)["rows"])
     assert f"1 of {blocks} parts of the rows differ, the first is 2013-0" in event.reason
+
+
+def test_a_snapshot_that_nobody_can_read_any_more_is_named(bench: Bench, trained: Trained) -> None:
+    reference = bench.register(trained)
+    kept_snapshot(bench, trained).write_bytes(b"no table")
+    event = failed(bench.reproduce(reference))
+    assert (event.stage, event.found, event.other_artifact) == ("data", None, None)
+    assert f"snapshot {trained.provenance['snapshot']} changed" in event.reason
+
+
+def test_an_engine_that_is_not_installed_says_nothing_of_the_version(
+    bench: Bench, trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told, and nothing is recorded."""
+    reference = bench.register(trained)
+    before = bench.application.ledger.view().size
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "git").symlink_to(shutil.which("git") or "")
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    monkeypatch.setattr(bench.application, "engine", lambda _name: SparkPrepEngine("local[1]"))
+    with pytest.raises(Unavailable, match="install Java 17"):
+        bench.reproduce(reference, "spark")
+    assert bench.application.ledger.view().size == before
+
+
+def test_a_changed_artifact_is_the_registrys_trouble_and_no_finding(bench: Bench, trained: Trained) -> None:
+    reference = bench.register(trained)
+    (model,) = (bench.home / "registry" / "models").glob("*/artifact/model.onnx")
+    model.chmod(0o644)
+    model.write_bytes(model.read_bytes()[:-1])
+    before = bench.application.ledger.view().size
+    with pytest.raises(IntegrityError, match=r"model\.onnx"):
+        bench.reproduce(reference)
+    assert bench.application.ledger.view().size == before
 
 
 def test_a_snapshot_that_is_gone_is_said_and_nothing_is_trained(bench: Bench, trained: Trained) -> None:

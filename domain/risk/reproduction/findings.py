@@ -84,9 +84,9 @@ def in_words(difference: TableDifference, what: str) -> str:
     total = difference.both + difference.only_recorded
     told = [f"{difference.rows} of {total} {what} differ"]
     if difference.only_recorded:
-        told.append(f"{difference.only_recorded} are missing")
+        told.append(f"{difference.only_recorded} of them missing")
     if difference.only_found:
-        told.append(f"{difference.only_found} are new")
+        told.append(f"{difference.only_found} of them new")
     if difference.lacking:
         told.append(f"only one of the two has {', '.join(difference.lacking)}")
     if difference.columns:

@@ -95,11 +95,16 @@ def _table(difference: TableDifference) -> list[Block]:
         )
     )
     columns = tuple(
-        (one.name, one.changed, one.largest, one.asset, one.date, one.recorded, one.found)
+        (one.name, one.changed, one.largest, one.asset, one.date, _exact(one.recorded), _exact(one.found))
         for one in difference.columns
     )
     heads = ("column", "rows", "largest difference", "of", "on", "recorded", "found")
     return [rows, Table(heads, columns, bars=(2,))] if columns else [rows]
+
+
+def _exact(value: float | None) -> Cell:
+    """As text, for a table's rounding would hide a small difference."""
+    return None if value is None else f"{value:.10g}"
 
 
 def _forecasts(difference: ForecastDifference) -> Block:

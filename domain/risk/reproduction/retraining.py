@@ -9,13 +9,14 @@ what is there.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from domain.registry.canonical import Digest, digest_of
-from domain.registry.errors import IntegrityError, InvalidInput
+from domain.registry.errors import IntegrityError, InvalidInput, Unavailable
 from domain.registry.events.reproduction import Stage
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def retrain(request: Retraining, parts: RetrainingParts) -> Generator[Step, None
 
     Raises:
         InvalidInput: data, features or parameters cannot be used with this code.
-        Unavailable: the engine or the disk failed.
+        Unavailable: the engine cannot be used here or failed, or the disk did.
     """
     from domain.risk.dataset import in_order
     from domain.risk.feature_set import feature_table
@@ -141,7 +142,7 @@ def retrain(request: Retraining, parts: RetrainingParts) -> Generator[Step, None
     _write(in_order(list(rows.tables())), directory / ROWS)
     yield _made("data", rows)
     # Without the shared store: what an earlier run left there is what a reproduction must not believe.
-    with parts.engine(request.engine) as engine:
+    with _usable(parts, request.engine) as engine:
         features = prepare(rows, definition, engine, directory / "features").dataset
     _write(feature_table(features), directory / FEATURES)
     yield _made("features", features)
@@ -155,6 +156,18 @@ def retrain(request: Retraining, parts: RetrainingParts) -> Generator[Step, None
     )
     model.save(artifact)
     yield Step("training", {})
+
+
+@contextmanager
+def _usable(parts: RetrainingParts, name: str) -> Iterator[PrepEnginePort]:
+    """The engine; that it is not installed here says nothing of the version, so it is no finding."""
+    try:
+        with parts.engine(name) as engine:
+            yield engine
+    except InvalidInput as error:
+        if error.field != "engine":
+            raise
+        raise Unavailable(f"{error}; or reproduce it on another engine") from error
 
 
 def code_is(parts: RetrainingParts, columns: tuple[str, ...], target: str, lineage: Lineage) -> bool:

@@ -136,7 +136,8 @@ class Reproductions:
             if error.retriable:
                 raise
             stage = STAGES[len(findings)]
-            findings.append(Finding(stage, _recorded(record, stage), None, False, str(error)))
+            said = attempt.said_of_data if stage == "data" else ""
+            findings.append(Finding(stage, _recorded(record, stage), None, False, _joined(said, str(error))))
         return tuple(findings)
 
     def _raw(self, attempt: _Attempt, scratch: Path) -> Path:
@@ -186,4 +187,4 @@ def _recorded(record: TrainingRecord, stage: Stage) -> Digest | None:
 
 
 def _joined(said: str, amount: str) -> str:
-    return f"{said}; {amount}" if amount else said
+    return "; ".join(part for part in (said, amount) if part)

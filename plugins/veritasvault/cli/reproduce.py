@@ -99,7 +99,7 @@ def _print(found: Reproduction, report: Path) -> None:
     else:
         printer.line(
             Styled("NOT REPRODUCED", "bad"),
-            f"{reference}: first different is {verdict.stage}: {verdict.reason}",
+            f"{reference}: first different is {verdict.stage}",
         )
     printer.line()
     printer.table(("stage", "compared", "difference"), [_row(finding) for finding in found.findings])
