@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from domain.registry.collection.mark import mark_if_new
+from domain.registry.collection.mark import mark_before_copying, mark_if_new
 from domain.registry.errors import IntegrityError
 from domain.registry.ledger.adoption import AdoptingLedgerPort, adopt, head_of, require_copy
 from domain.registry.ledger.ledger import Ledger
@@ -39,6 +39,7 @@ class MigrationReport:
         entries: how many ledger entries this call wrote there.
         left_behind: how many entries the source has behind the checkpoint; signing it and moving again
             brings them.
+        ledger_moves: whether the ledger was to be copied; otherwise it stays, and lists what was left behind.
         signer_known: whether the ledger knows the key that would sign its next checkpoint, and has not
             revoked it.
         problems: what cannot be copied or does not verify. If there are any, the ledger was not copied, and
@@ -51,13 +52,18 @@ class MigrationReport:
     copied: int
     entries: int
     left_behind: int
+    ledger_moves: bool
     signer_known: bool
     problems: tuple[Problem, ...]
 
     @property
     def complete(self) -> bool:
-        """Whether the destination has all that the checkpoint covers, every byte read back and verified."""
-        return not self.problems
+        """Whether the destination has all that its ledger lists, every byte read back and verified.
+
+        A ledger that moves lists there what the checkpoint covers. One that stays lists its newest entries
+        too, and the models of those are not at the destination.
+        """
+        return not self.problems and (self.ledger_moves or not self.left_behind)
 
 
 class Migration:
@@ -95,7 +101,7 @@ class Migration:
 
         Raises:
             NotFound, NotVerified: the source's ledger is empty, or nothing of it is signed by a known key.
-            InvalidInput: the destination belongs to another ledger.
+            InvalidInput: the destination belongs to another ledger, or may do so; nothing was changed.
             IntegrityError: the source's ledger does not verify, or the destination holds something else,
                 which is named; nothing was changed.
             LedgerConflict: somebody wrote to the destination's ledger meanwhile.
@@ -116,7 +122,10 @@ class Migration:
             progress("comparing", done, len(rows), _name(row))
             if not models.is_there(row):
                 missing.append(row)
-        mark_if_new(self._destination, ledger)
+        if missing:
+            mark_before_copying(self._destination, ledger, {row.model_id for row in rows})
+        else:
+            mark_if_new(self._destination, ledger)
         problems: list[Problem] = []
         copied = entries = 0
         for done, row in enumerate(missing):
@@ -135,6 +144,7 @@ class Migration:
             copied=copied,
             entries=entries,
             left_behind=self._source_ledger.size() - head.size,
+            ledger_moves=self._destination_ledger is not None,
             signer_known=_is_known(ledger),
             problems=tuple(problems),
         )

@@ -103,6 +103,24 @@ def test_a_growing_source_is_said(console: Console, place: list[str]) -> None:
     assert "0 of 2 versions copied, 1 ledger entry written" in console.run("migrate", *place).out
 
 
+def test_models_that_move_without_what_the_ledger_lists_since_are_incomplete(console: Console) -> None:
+    """Exit code 1 and what to do: the ledger stays, and lists more than anybody would find there."""
+    from domain.registry.events.lifecycle import PromotionsHaltedEvent
+    from tests.fakes.events import AT
+
+    halted = PromotionsHaltedEvent("forecast", 0, "odd prices", "alice", AT)
+    console.application().ledger.commit(lambda view: (halted,))
+    place = ("--to", (console.directory / "new").as_uri())
+    answer = console.run("migrate", *place, code=1)
+    assert "INCOMPLETE 2 of 2 versions copied, the ledger stays and has 1 entry more" in answer.out
+    assert "run veritas ledger checkpoint, and this again" in answer.out
+    assert "VERITAS_REGISTRY=" not in answer.out
+    document = console.run("migrate", *place, "--json", code=1).document
+    assert (document["complete"], document["left_behind"], document["problems"]) == (False, 1, [])
+    console.run("ledger", "checkpoint")
+    assert console.run("migrate", *place, "--json").document["complete"] is True
+
+
 @pytest.mark.parametrize(
     ("options", "code", "sentence"),
     [

@@ -10,7 +10,7 @@ import pytest
 from domain.registry.audit import Audit
 from domain.registry.catalog import ModelCatalog
 from domain.registry.collection.mark import LedgerMark, read_mark
-from domain.registry.errors import IntegrityError, InvalidInput, NotFound, NotVerified
+from domain.registry.errors import IntegrityError, InvalidInput, LedgerConflict, NotFound, NotVerified
 from domain.registry.events.lifecycle import ModelEvaluatedEvent
 from domain.registry.ledger.adoption import adopt, head_of
 from domain.registry.ledger.ledger import Ledger
@@ -39,12 +39,12 @@ class Move:
     def run(self) -> MigrationReport:
         return self.moving().run()
 
-    def moving(self) -> Migration:
+    def moving(self, *, ledger_stays: bool = False) -> Migration:
         return Migration(
             self.source.repository,
             self.source.port,
             self.registry,
-            self.ledger,
+            None if ledger_stays else self.ledger,
             signer=self.source.ledger.signer,
             staging=self.directory / "moving",
         )
@@ -204,6 +204,26 @@ def test_a_registry_of_another_ledger_is_refused(move: Move) -> None:
     assert move.ledger.existing_origin() is None
 
 
+def test_a_registry_that_does_not_say_whose_it_is_is_not_mixed_into(move: Move) -> None:
+    """Under the one ledger, gc would delete the models of the other."""
+    move.registry.objects[f"models/{'0' * 64}/metadata.json"] = b"another ledger's"
+    before = dict(move.registry.objects)
+    with pytest.raises(InvalidInput, match=f"it holds model {'0' * 64}, .*: give an empty place"):
+        move.run()
+    assert move.registry.objects == before
+    assert move.ledger.existing_origin() is None
+
+
+def test_a_registry_of_the_same_models_gets_the_mark(move: Move) -> None:
+    """A copy from before there were marks goes on as the registry of its ledger."""
+    move.moving(ledger_stays=True).run()
+    del move.registry.objects["ledger.json"]
+    move.source.register(recipe=3, text="third")
+    assert move.run().copied == 1
+    assert read_mark(move.registry) == LedgerMark(move.source.port.origin())
+    move.require_complete()
+
+
 @pytest.mark.parametrize("part", ["artifact/model.txt", "attachments/", "metadata.json"])
 def test_a_damaged_object_is_named_and_the_destination_lists_nothing(move: Move, part: str) -> None:
     """The other versions are copied all the same, so that everything wrong is known after one run."""
@@ -333,14 +353,40 @@ def test_entries_that_the_checkpoint_does_not_sign_are_not_adopted(move: Move) -
 
 def test_models_can_move_alone(move: Move) -> None:
     """A ledger that stays lists the same versions, and finds them at the new place."""
-    report = Migration(
-        move.source.repository,
-        move.source.port,
-        move.registry,
-        None,
-        signer=move.source.ledger.signer,
-        staging=move.directory / "moving",
-    ).run()
+    report = move.moving(ledger_stays=True).run()
     assert (report.complete, report.copied, report.entries) == (True, 2, 0)
     assert move.registry.objects == move.source.repository.objects
     assert move.ledger.existing_origin() is None
+
+
+def test_models_that_move_alone_are_incomplete_as_long_as_the_ledger_lists_more(move: Move) -> None:
+    """The ledger that stays lists the third version already, and nobody finds it at the new place."""
+    grown = False
+
+    def grow(step: str, *_: object) -> None:
+        nonlocal grown
+        if step == "copying" and not grown:
+            grown = True
+            move.source.register(recipe=3, text="third")
+
+    report = move.moving(ledger_stays=True).run(grow)
+    assert (report.complete, report.left_behind, report.problems) == (False, 1, ())
+    again = move.moving(ledger_stays=True).run()
+    assert (again.complete, again.copied, again.left_behind) == (True, 1, 0)
+
+
+@pytest.mark.parametrize("instead", [False, True], ids=["beside", "instead"])
+def test_a_copy_that_somebody_writes_to_at_the_last_moment_is_not_taken_for_the_source(
+    move: Move, instead: bool
+) -> None:
+    """After it was compared somebody wrote to it: more than the source has, or something else as much."""
+    move.run()
+    signer, head = move.source.ledger.signer, head_of(move.source.port, move.source.ledger.signer)
+    if instead:
+        other = FakeLedger()
+        Ledger(other, signer).commit(lambda view: [refused(number) for number in range(head.size)])
+        move.ledger._entries[:] = other._entries
+    else:
+        Ledger(move.ledger, signer).commit(lambda view: (refused(1),))
+    with pytest.raises(IntegrityError if instead else LedgerConflict, match="the destination's ledger"):
+        adopt(move.source.port, move.ledger, head)

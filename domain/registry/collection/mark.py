@@ -7,7 +7,7 @@ like garbage. Format: docs/formats.md, `veritasvault/ledger-mark/v1`.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ from domain.registry.canonical import decode, encode
 from domain.registry.errors import DomainException, IntegrityError, InvalidInput
 from domain.registry.ledger.ledger import Ledger
 from domain.registry.ledger.witness import verify_seen
+from domain.registry.manifest import ModelId
 from domain.registry.ports import CollectablePort, StoredCheckpoint
 from domain.registry.records import Fields, as_instant, as_text, instant_text
 
@@ -84,6 +85,33 @@ def mark_if_new(repository: CollectablePort, ledger: Ledger) -> None:
         require_ledger(mark, ledger)
     elif next(repository.stored(), None) is None:
         repository.set_ledger_mark(LedgerMark(ledger.port.origin()).to_bytes())
+
+
+def mark_before_copying(repository: CollectablePort, ledger: Ledger, listed: Container[ModelId]) -> None:
+    """Let a registry belong to this ledger before models that it lists are copied there.
+
+    Without a mark it may hold only such models: mixed with those of another ledger, they would be garbage to
+    the one or the other.
+
+    Args:
+        listed: the ids of the ledger's models.
+
+    Raises:
+        InvalidInput: it belongs to another ledger, or holds other models and does not say whose.
+    """
+    mark = read_mark(repository)
+    if mark is not None:
+        require_ledger(mark, ledger)
+        return
+    for stored in repository.stored():
+        if stored.model_id not in listed:
+            raise InvalidInput(
+                "destination",
+                "without ledger.json",
+                f"it holds model {stored.model_id}, which the source's ledger does not list, so it may "
+                "belong to another one: give an empty place",
+            )
+    repository.set_ledger_mark(LedgerMark(ledger.port.origin()).to_bytes())
 
 
 def require_ledger(mark: LedgerMark, ledger: Ledger) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Protocol
 
-from domain.registry.errors import IntegrityError, NotFound, NotVerified
+from domain.registry.errors import IntegrityError, LedgerConflict, NotFound, NotVerified
 from domain.registry.ledger.checkpoint import Checkpoint, open_checkpoint
 from domain.registry.ledger.merkle import Frontier
 from domain.registry.ledger.view import project, recorded
@@ -87,16 +87,25 @@ def adopt(source: LedgerPort, copy: AdoptingLedgerPort, head: Checkpoint) -> int
     """Write what the copy lacks of the source, up to the checkpoint; return how many entries that was.
 
     Raises:
-        IntegrityError: the entries are not those that the checkpoint signs; nothing was written.
+        IntegrityError: the entries are not those that the checkpoint signs, or those of the copy are not the
+            source's any more; nothing was written.
         LedgerConflict: somebody else wrote to the copy meanwhile; nothing was written.
     """
     size = copy.size()
+    if size > head.size:
+        raise LedgerConflict(
+            f"the destination's ledger grew to {size} entries meanwhile, the source's checkpoint covers "
+            f"{head.size}: nothing was written there, find out who writes to it"
+        )
     stored = {note.size for note in copy.checkpoints()}
     notes = [note for note in source.checkpoints() if note.size <= head.size and note.size not in stored]
     if size < head.size or notes:
         # Read before the transaction begins: the copy may admit no reader while it is written.
         tree = Frontier.of(size, copy.nodes)
         copy.adopt(head.origin, size, _batches(tree, source.read(size, head.size), head), notes)
+    else:
+        # Nothing to write, so nothing compares what somebody may have written since the models were begun.
+        require_copy(source, copy, head)
     return head.size - size
 
 

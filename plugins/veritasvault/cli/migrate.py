@@ -39,7 +39,8 @@ def migrate(
     receipts and proofs stay valid, and an interrupted copy lists nothing. Run the same command again to go
     on after an interruption, or to bring what was registered meanwhile. The source is never changed.
 
-    Exit code 1 if something cannot be copied or does not verify; then the ledger was not copied.
+    Exit code 1 if something cannot be copied or does not verify; then the ledger was not copied. Also if the
+    ledger stays and lists entries that nothing signs yet, for their models were not copied.
 
     \b
     Examples:
@@ -104,9 +105,16 @@ def _print(report: MigrationReport, old: Application, new: Application) -> None:
     copied = f"{report.copied} of {count(report.versions, 'version')} copied"
     for problem in report.problems:
         printer.line(Styled("problem", "bad"), f"{problem.object}: {problem.reason}")
-    if not report.complete:
+    if report.problems:
         printer.line(
             Styled("INCOMPLETE", "bad"), f"{copied}, the ledger was not: mend what is named and run it again"
+        )
+        return
+    if not report.complete:
+        printer.line(
+            Styled("INCOMPLETE", "bad"),
+            f"{copied}, the ledger stays and has {count(report.left_behind, 'entry', 'entries')} more that "
+            "nothing signs yet: run veritas ledger checkpoint, and this again",
         )
         return
     entries = count(report.entries, "ledger entry", "ledger entries")
