@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -11,13 +12,13 @@ from typing import TYPE_CHECKING, Protocol
 
 from domain.registry.canonical import Digest, decode, encode
 from domain.registry.catalog import ModelCatalog, ModelVersion
-from domain.registry.errors import NotFound
+from domain.registry.errors import NotFound, StaleDecision
 from domain.registry.evidence import EVIDENCE, Evidence, GateResult
 from domain.registry.gates import NoWorseThanChampion
 from domain.registry.ledger.ledger import Ledger
 from domain.registry.lifecycle.rules import Proposal
 from domain.registry.lifecycle.service import ModelLifecycle
-from domain.registry.lifecycle.state import Lifecycle, challenger, halt_of
+from domain.registry.lifecycle.state import Lifecycle, challengers, halt_of
 from domain.registry.ports import ModelRegistryPort, VersionRow
 from domain.risk.pipeline import ModelPipeline, PipelineParts, RunRequest
 from domain.risk.promotion_request import describe
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from domain.risk.folds import Fold
     from domain.risk.ports import RegisteredForecastPort
     from domain.risk.training_set import Floats, TrainingSet
+
+
+_TRIES = 3
 
 
 class PromotionParts(PipelineParts, Protocol):
@@ -90,33 +94,59 @@ class Promotions:
     def due(self, *, again: bool = False) -> VersionRow | None:
         """The challenger, if there is something to do about it.
 
-        There is nothing to do while promotions are halted; nor where people were asked about this challenger,
-        this champion and this evidence before, and have not approved it; nor where a gate has failed on it.
+        First comes what people have approved. Of the others it is the newest one on which no gate has failed;
+        there is nothing to do about that where people are asked about this challenger, this champion and this
+        evidence, or were and did not answer. During a halt there is nothing to do at all.
 
         Args:
-            again: ask people again who did not answer.
+            again: ask people again who did not answer, and judge again what failed.
         """
         view = self._parts.ledger.view()
         name = self._spec.name
         if next(view.versions(name, limit=1), None) is None:
             return None
         state = Lifecycle.of(view, name)
-        row = challenger(view, state)
-        if row is None or halt_of(view, state) is not None:
+        if halt_of(view, state) is not None:
             return None
-        lifecycle = self._parts.lifecycle
-        candidate = lifecycle.candidate(name, row.version)
-        if candidate.evidence is None:
-            return None
-        case = (row.version, state.champion, candidate.evidence)
-        if state.was_refused(*case) and any(gate.outcome != "passed" for gate in candidate.gates):
-            return None
-        if state.was_proposed(*case) and not again and not lifecycle.is_approved(name, row.version):
-            return None
-        return row
+        wanting = challengers(view, state)
+        approved = (
+            row
+            for row in wanting
+            if row.version in state.proposed and self._parts.lifecycle.is_approved(name, row.version)
+        )
+        if (row := next(approved, None)) is not None:
+            return row
+        for row in wanting:
+            candidate = self._parts.lifecycle.candidate(name, row.version)
+            if candidate.evidence is None:
+                continue
+            case = (row.version, state.champion, candidate.evidence)
+            failed = state.was_refused(*case) and any(gate.outcome != "passed" for gate in candidate.gates)
+            if failed and not again:
+                continue
+            return row if again or self._is_to_be_asked(state, *case) else None
+        return None
+
+    def _is_to_be_asked(
+        self, state: Lifecycle, version: int, incumbent: int | None, evidence: Digest
+    ) -> bool:
+        """Whether people were not asked yet; or were, and what they answered was not enough, or got lost.
+
+        The run that asked lets its proposal expire. One that waits twice as long has no run any more.
+        """
+        case = (version, incumbent, evidence)
+        if not state.was_proposed(*case):
+            return True
+        return state.ended_in_refusal(*case) or (state.is_waiting(*case) and self._is_lost(state, version))
+
+    def _is_lost(self, state: Lifecycle, version: int) -> bool:
+        patience = dt.timedelta(hours=2 * self._spec.promotion.answer_hours)
+        return state.proposed[version].at + patience < self._parts.clock.now()
 
     def review(self, actor: str, *, again: bool = False) -> Review | None:
         """Compare the challenger with the champion, and propose it; None if there is nothing to do.
+
+        Where the champion changes meanwhile, it is done again with the new one.
 
         Args:
             actor: whose run proposes it; they approve nothing of it.
@@ -125,7 +155,14 @@ class Promotions:
         Raises:
             NotPermitted: nobody may approve it.
             NotFound, NoSuchSource: its data is not there any more.
+            StaleDecision: the champion changes all the time.
         """
+        for _ in range(_TRIES - 1):
+            with suppress(StaleDecision):
+                return self._reviewed(actor, again=again)
+        return self._reviewed(actor, again=again)
+
+    def _reviewed(self, actor: str, *, again: bool) -> Review | None:
         row = self.due(again=again)
         if row is None:
             return None
@@ -141,14 +178,21 @@ class Promotions:
             attach=lambda: self._parts.registry.attach(row.model_id, encode(evidence.to_json())),
         )
         reason = "newest challenger" if state.champion is None else f"compared with version {state.champion}"
-        proposal = lifecycle.propose("promote", name, row.version, reason, actor, automatic=True)
+        now = lifecycle.propose("promote", name, row.version, reason, actor, automatic=True)
+        # As it was compared: if something else is true by now, nothing is proposed.
+        proposal = replace(now, incumbent=state.champion, evidence=evidence.digest)
+        if proposal != now:
+            raise StaleDecision(f"the champion of {name} changed while {name}@{row.version} was compared")
+        subject, body = describe(self._parts.catalog.show(f"{name}@{row.version}"), proposal, evidence, gates)
         approvers = lifecycle.approvers(name, proposal)
         if lifecycle.foreseen(name, proposal, approvers):
             # Nobody is asked for what would be refused anyway; carrying it out says why.
             approvers = {}
         if approvers:
+            if row.version in state.waiting and self._is_lost(state, row.version):
+                lost = replace(proposal, reason="the run that asked has ended")
+                lifecycle.expire(name, lost)
             lifecycle.open(name, proposal)
-        subject, body = describe(self._parts.catalog.show(f"{name}@{row.version}"), proposal, evidence, gates)
         return Review(
             name=name,
             version=row.version,

@@ -312,3 +312,40 @@ def test_unknown_names_and_versions_are_not_found(board: Board) -> None:
         board.propose(7)
     with pytest.raises(NotFound, match="model other is not registered"):
         board.lifecycle.halt("other", "why", "olga")
+
+
+def test_approvals_are_used_up_when_the_champion_changes(tmp_path: Path) -> None:
+    """After a rollback nobody brings the displaced version back with what was approved before it failed."""
+    board = Board(tmp_path, RiskTier.HIGH)
+    board.register(1)
+    board.promote(1, OFFICER, VALIDATOR)
+    board.register(2)
+    old = board.propose(2, "airflow", automatic=True)
+    board.approve(2, OFFICER, VALIDATOR)
+    assert board.lifecycle.carry_out(NAME, old).reasons == ()
+    assert board.roll_back(1, OFFICER, VALIDATOR).reasons == ()
+    for again in (old, board.propose(2, "nobody")):
+        reasons = board.lifecycle.carry_out(NAME, again).reasons
+        assert any("needs the approval" in reason for reason in reasons)
+    assert board.champion == 1
+
+
+def test_a_lower_tier_does_not_get_around_the_approvals_of_the_champion(tmp_path: Path) -> None:
+    """A version that says it is of tier 3 displaces a champion of tier 1 only as one of tier 1."""
+    board = Board(tmp_path, RiskTier.HIGH)
+    board.register(1)
+    board.promote(1, OFFICER, VALIDATOR)
+    board.register(2, RiskTier.LOW)
+    assert "needs the approval of model_validator and risk_officer" in board.promote(2).reasons[0]
+    board.promote(2, OFFICER, VALIDATOR)
+    assert board.champion == 2
+
+
+def test_no_rejection_is_forgotten_over_a_later_one(board: Board) -> None:
+    board.register(1)
+    first = board.propose(1).evidence
+    board.lifecycle.reject(NAME, 1, "no", "vera")
+    board.lifecycle.evaluate(NAME, 1, digest(b"newer"), PASSED, "evaluator")
+    board.lifecycle.reject(NAME, 1, "no", "vera")
+    board.lifecycle.evaluate(NAME, 1, first, PASSED, "evaluator")
+    assert "volatility@1 was rejected on this evidence" in board.promote(1, OFFICER).reasons

@@ -163,7 +163,9 @@ class Lifecycles(RuleBasedStateMachine):
                 assert event.role in ROLES[event.actor]
                 approvals[event.sequence] = event
             elif isinstance(event, ModelPromotedEvent | ModelRolledBackEvent):
-                given = [approvals[number] for number in event.approvals]
+                # Each counts once, and none of before the champion changed last.
+                given = [approvals.pop(number) for number in event.approvals]
+                approvals.clear()
                 promoted = isinstance(event, ModelPromotedEvent)
                 self._require_approvals(event, given, latest, barred)
                 assert event.version not in retired
@@ -180,7 +182,9 @@ class Lifecycles(RuleBasedStateMachine):
                 champions.add(event.version)
             elif isinstance(event, ModelRetiredEvent):
                 retired.add(event.version)
-                champion = None if champion == event.version else champion
+                if champion == event.version:
+                    champion = None
+                    approvals.clear()
         state = Lifecycle.of(self.board.ledger.view(), NAME)
         assert (state.champion, state.champions, state.barred) == (champion, champions, barred)
 

@@ -107,7 +107,7 @@ def test_what_would_be_refused_with_every_approval_is_known_before_anybody_is_as
     assert board.lifecycle.foreseen(NAME, proposal, asked) == ()
     question = board.policy.asked[-1]
     assert {one.role for one in question.approvals} == {"model_validator", "risk_officer"}
-    assert len({one.approver for one in question.approvals}) == 2
+    assert {"both", "olga", "vera"} == {one.approver for one in question.approvals}
     board.policy.reasons = ("no promotions on Fridays",)
     assert board.lifecycle.foreseen(NAME, proposal, asked) == ("no promotions on Fridays",)
     board.policy.reasons = ()
@@ -120,3 +120,31 @@ def test_what_would_be_refused_with_every_approval_is_known_before_anybody_is_as
     worse = dataclasses.replace(proposal, evidence=digest(b"newer"))
     (reason,) = board.lifecycle.foreseen(NAME, worse, asked)
     assert reason == "gate qlike no worse than the champion's of volatility@1 is failed"
+
+
+@pytest.mark.parametrize("officers", [("alice",), ("alice", "bob")])
+def test_people_with_both_roles_are_matched_to_those_who_have_one(
+    board: Board, officers: tuple[str, ...]
+) -> None:
+    """Whoever alone can fill a role is not spent on the other, and nobody is asked for a second one."""
+    roles = {"alice": ("model_validator", "risk_officer"), "bob": ("model_validator",)}
+    if "bob" in officers:
+        roles["bob"] = ("model_validator", "risk_officer")
+    lifecycle = ModelLifecycle(board.catalog, board.ledger, board.policy, roles=roles, clock=StoppedClock())
+    proposal = board.propose(1, "airflow", automatic=True)
+    assert lifecycle.foreseen(NAME, proposal, lifecycle.approvers(NAME, proposal)) == ()
+    mine = dataclasses.replace(proposal, actor="alice", automatic=False)
+    lifecycle.approve(NAME, mine, "risk_officer")
+    asked = lifecycle.approvers(NAME, proposal)
+    assert asked == {"model_validator": ("bob",)}
+    assert lifecycle.foreseen(NAME, proposal, asked) == ()
+
+
+def test_a_rejection_is_of_what_was_shown(board: Board) -> None:
+    """Once there is other evidence or another champion, an answer to the old request rejects nothing."""
+    shown = board.propose(1, "vera")
+    passed = (GateResult("data validated", "passed", "all met", {}),)
+    board.lifecycle.evaluate(NAME, 1, digest(b"newer"), passed, "airflow")
+    with pytest.raises(StaleDecision, match="evidence is "):
+        board.lifecycle.reject(NAME, 1, "odd prices", "vera", seen=shown)
+    assert board.lifecycle.state(NAME).rejected == {}

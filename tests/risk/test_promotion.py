@@ -7,12 +7,15 @@ import datetime as dt
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 
+from domain.registry.canonical import Digest
 from domain.registry.errors import NotFound, NotPermitted
 from domain.registry.events.lifecycle import ModelEvaluatedEvent
+from domain.registry.ports import VersionRow
 from domain.risk.pipeline import ModelPipeline, RunRequest
 from domain.risk.promotion import Promotions, Review
 from domain.risk.spec import ModelSpec, PromotionSpec
@@ -245,3 +248,64 @@ def test_data_that_is_not_what_it_was_is_not_compared_on(office: Office) -> None
     with pytest.raises(NotFound):
         office.promotions.review("airflow")
     assert office.application.lifecycle.state(NAME).waiting == set()
+
+
+def test_a_proposal_names_the_champion_that_was_compared_with(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another version becomes champion during the comparison: it is compared again, with that one."""
+    for day in (FIRST, SECOND, THIRD):
+        office.register(day)
+        if day == FIRST:
+            office.decided()
+    compare = Promotions._compared
+    seen: list[int | None] = []
+
+    def slow(self: Promotions, row: VersionRow, champion: int | None) -> Any:
+        if not seen:
+            lifecycle = office.application.lifecycle
+            second = lifecycle.propose("promote", NAME, 2, "by hand", "olga")
+            lifecycle.approve(NAME, second, "risk_officer")
+            lifecycle.carry_out(NAME, second)
+        seen.append(champion)
+        return compare(self, row, champion)
+
+    monkeypatch.setattr(Promotions, "_compared", slow)
+    review = office.review()
+    assert (review.version, review.incumbent, seen) == (3, 2, [1, 2])
+    row = office.application.catalog.resolve(f"{NAME}@3")
+    kept = office.application.registry.read_attachment(row.model_id, Digest(review.evidence))
+    assert json.loads(kept)["details"]["champion"] == f"{NAME}@2"
+
+
+def test_a_proposal_whose_run_is_gone_is_made_again_after_a_while(office: Office) -> None:
+    """Nobody lets it expire: after twice the time to answer it does, and people are asked again."""
+    office.register(FIRST)
+    first = office.review()
+    assert office.promotions.due() is None
+    office.spec = replace(office.spec, promotion=PromotionSpec(answer_hours=0.0))
+    assert office.review().approvers == first.approvers
+    kinds = [found.event.KIND for found in office.application.ledger.view().lifecycle(NAME)]
+    assert kinds == ["PromotionProposed", "ApprovalExpired", "PromotionProposed"]
+
+
+def test_an_approved_version_is_carried_out_though_a_newer_one_was_registered(office: Office) -> None:
+    """The newer one is looked at afterwards, against the new champion."""
+    office.register(FIRST)
+    first = office.review()
+    office.register(SECOND)
+    office.approve(first)
+    review = office.review()
+    assert (review.version, review.approvers) == (1, {})
+    office.promote(review)
+    assert (office.champion, office.review().version) == (1, 2)
+
+
+def test_a_version_whose_gate_failed_does_not_hide_an_older_one(office: Office) -> None:
+    office.register(FIRST)
+    office.decided()
+    office.register(SECOND)
+    office.spec = replace(office.spec, promotion=PromotionSpec(tolerance=0.0))
+    office.register(THIRD, alpha=3000.0)
+    assert office.promote(office.review())
+    assert office.review().version == 2

@@ -42,6 +42,7 @@ class Candidate:
 
     Attributes:
         as_of: None for a model trained elsewhere.
+        risk_tier: its own, or the champion's where that is higher.
         evidence: digest of the newest evidence; None if there is none.
         gates: what was made of that evidence.
         authors: owner, author of the commit and whoever triggered the run; they approve nothing of it.

@@ -24,8 +24,18 @@ from domain.registry.events.lifecycle import (
 from domain.registry.evidence import EVIDENCE, GateResult
 from domain.registry.ledger.ledger import Ledger, LedgerView
 from domain.registry.lifecycle import decisions
-from domain.registry.lifecycle.rules import Actor, Candidate, Proposal, involved, missing_roles, objections
+from domain.registry.lifecycle.rules import (
+    Actor,
+    Candidate,
+    Proposal,
+    given_approvals,
+    involved,
+    missing_roles,
+    objections,
+    require_current,
+)
 from domain.registry.lifecycle.state import Lifecycle, halt_of
+from domain.registry.metadata import RiskTier
 from domain.registry.policy import (
     Decision,
     PolicyAction,
@@ -179,6 +189,12 @@ class ModelLifecycle:
 
         return self._commit(name, decide)
 
+    def is_waiting(self, name: str, proposal: Proposal) -> bool:
+        """Whether people are asked about exactly this, and it can still be followed."""
+        state = Lifecycle.of(self._ledger.view(), name)
+        case = (proposal.version, proposal.incumbent, proposal.evidence)
+        return state.champion == proposal.incumbent and state.is_waiting(*case)
+
     def is_approved(self, name: str, version: int) -> bool:
         """Whether a promotion of the version, in today's champion's place, needs no more approval."""
         state = Lifecycle.of(self._ledger.view(), name)
@@ -234,12 +250,15 @@ class ModelLifecycle:
         """
         state = Lifecycle.of(self._ledger.view(), name)
         candidate = self._candidate(state, proposal.version)
-        barred = involved(candidate, self._by_person(proposal))
+        proposal = self._by_person(proposal)
+        barred = involved(candidate, proposal)
+        given = {(one.role, one.actor) for one in given_approvals(state, candidate, proposal)}
         found = {}
         for role in missing_roles(state, candidate, proposal):
-            found[role] = tuple(
-                sorted(who for who, roles in self._roles.items() if role in roles and who not in barred)
-            )
+            people = sorted(who for who, roles in self._roles.items() if role in roles and who not in barred)
+            # Who fills another role already cannot fill this one too, unless there is nobody else.
+            elsewhere = {who for one, who in given if one != role}
+            found[role] = tuple(who for who in people if who not in elsewhere) or tuple(people)
             if not found[role]:
                 raise NotPermitted(
                     f"nobody may approve {name}@{proposal.version} as {role}: give the role to somebody who "
@@ -285,16 +304,28 @@ class ModelLifecycle:
 
         return self._commit(name, decide)
 
-    def reject(self, name: str, version: int, reason: str, actor: str) -> Outcome:
-        """Say no to a version on its present evidence. Raises NotPermitted, StaleDecision."""
+    def reject(
+        self, name: str, version: int, reason: str, actor: str, *, seen: Proposal | None = None
+    ) -> Outcome:
+        """Say no to a version on its present evidence.
+
+        Args:
+            seen: the proposal that was shown; None for things as they are now.
+
+        Raises:
+            NotPermitted: the person has none of the roles that approve.
+            StaleDecision: the version is the champion, or things are not any more as they were seen.
+        """
         at, who, reason = self._clock.now(), self.actor(actor), as_text("reason", reason)
 
         def decide(view: LedgerView) -> Sequence[LifecycleEvent]:
             state = Lifecycle.of(view, name)
-            evidence = self._candidate(state, version).evidence
-            if evidence is None:
+            candidate = self._candidate(state, version)
+            if candidate.evidence is None:
                 raise InvalidInput("version", f"{name}@{version}", "evaluate it first, it has no evidence")
-            return decisions.decide_rejection(state, version, evidence, who, reason, at)
+            if seen is not None:
+                require_current(state, candidate, seen)
+            return decisions.decide_rejection(state, version, candidate.evidence, who, reason, at)
 
         return self._commit(name, decide)
 
@@ -380,13 +411,19 @@ class ModelLifecycle:
         made = {event.provenance[field] for field in AUTHORS if field in event.provenance}
         return Candidate(
             version=version,
-            risk_tier=metadata.risk_tier,
+            risk_tier=min(metadata.risk_tier, self._tier_of_champion(state) or metadata.risk_tier),
             owner=metadata.owner,
             as_of=event.as_of,
             evidence=_evidence_of(event) if evaluated is None else evaluated.evidence,
             gates=event.gates if evaluated is None else evaluated.gates,
             authors=self._with_all_names({metadata.owner, *made, *(name.partition("@")[0] for name in made)}),
         )
+
+    def _tier_of_champion(self, state: Lifecycle) -> RiskTier | None:
+        """What displaces a model that needs approval needs as much, whatever it says of itself."""
+        if state.champion is None:
+            return None
+        return self._catalog.show(f"{state.name}@{state.champion}").manifest.metadata.risk_tier
 
     def _by_person(self, proposal: Proposal) -> Proposal:
         return replace(proposal, actor=self.actor(proposal.actor).name)
@@ -405,15 +442,13 @@ class ModelLifecycle:
 def _pretended(
     state: Lifecycle, proposal: Proposal, approvers: Mapping[str, Sequence[str]]
 ) -> Iterator[ModelApprovedEvent]:
-    """An approval in each role, each by another person as long as there are any."""
-    asked: set[str] = set()
+    """An approval by everybody in every role that they may fill; rules and policy find who fills which."""
     for role, people in approvers.items():
-        person = next((who for who in people if who not in asked), people[0])
-        asked.add(person)
-        yield ModelApprovedEvent(
-            state.name, state.sequence, proposal.version, proposal.action, proposal.incumbent,
-            proposal.evidence, role, proposal.reason, person, proposal.at,
-        )  # fmt: skip
+        for person in people:
+            yield ModelApprovedEvent(
+                state.name, state.sequence, proposal.version, proposal.action, proposal.incumbent,
+                proposal.evidence, role, proposal.reason, person, proposal.at,
+            )  # fmt: skip
 
 
 def _evidence_of(event: ModelRegisteredEvent) -> Digest | None:

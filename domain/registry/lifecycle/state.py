@@ -39,7 +39,8 @@ class Lifecycle:
         latest_champion_as_of: the latest as-of date that any champion ever had.
         champions: every version that was champion once.
         barred: versions that a rollback displaced; they do not promote themselves any more.
-        rejected: the evidence on which a version was rejected last.
+        rejected: the evidence, all of it, on which a version was rejected.
+        approvals: those that may still count: with a change of the champion they are used up, all of them.
         evaluated: the newest evaluation of a version after its registration.
         halted: why nothing becomes champion now.
         proposed: the newest proposal of each version, answered or not.
@@ -54,7 +55,7 @@ class Lifecycle:
     champions: frozenset[int] = frozenset()
     barred: frozenset[int] = frozenset()
     retired: frozenset[int] = frozenset()
-    rejected: Mapping[int, Digest] = field(default_factory=lambda: MappingProxyType({}))
+    rejected: Mapping[int, frozenset[Digest]] = field(default_factory=lambda: MappingProxyType({}))
     evaluated: Mapping[int, ModelEvaluatedEvent] = field(default_factory=lambda: MappingProxyType({}))
     approvals: tuple[ModelApprovedEvent, ...] = ()
     halted: str | None = None
@@ -84,7 +85,18 @@ class Lifecycle:
 
     def was_rejected(self, version: int, evidence: Digest | None) -> bool:
         """Whether somebody said no to this version on this evidence."""
-        return evidence is not None and self.rejected.get(version) == evidence
+        return evidence in self.rejected.get(version, ())
+
+    def ended_in_refusal(self, version: int, incumbent: int | None, evidence: Digest) -> bool:
+        """Whether that proposal was refused after it was made, rather than left unanswered."""
+        proposed, refused = self.proposed.get(version), self.refused.get(version)
+        return (
+            self.was_proposed(version, incumbent, evidence)
+            and self.was_refused(version, incumbent, evidence)
+            and refused is not None
+            and proposed is not None
+            and refused.sequence > proposed.sequence
+        )
 
     def is_waiting(self, version: int, incumbent: int | None, evidence: Digest) -> bool:
         """Whether that proposal waits for people now."""
@@ -102,17 +114,21 @@ class Lifecycle:
         )
 
 
-def challenger(view: LedgerView, state: Lifecycle) -> VersionRow | None:
-    """The version that wants the champion's place: the newest as-of date later than any champion's."""
+def challengers(view: LedgerView, state: Lifecycle) -> list[VersionRow]:
+    """The versions that may want the champion's place, later than any champion's; the newest date first."""
     latest = state.latest_champion_as_of or dt.date.min
-    wanting = (
-        row
+    out = state.retired | state.barred | state.rejected.keys()
+    wanting = [
+        (row.as_of, row.index, row)
         for row in view.versions(state.name)
-        if row.as_of is not None
-        and row.as_of > latest
-        and row.version not in state.retired | state.barred | state.rejected.keys()
-    )
-    return max(wanting, key=lambda row: (row.as_of, row.index), default=None)
+        if row.as_of is not None and row.as_of > latest and row.version not in out
+    ]
+    return [row for *_, row in sorted(wanting, key=lambda found: found[:2], reverse=True)]
+
+
+def challenger(view: LedgerView, state: Lifecycle) -> VersionRow | None:
+    """The version that wants the champion's place: the newest of `challengers`."""
+    return next(iter(challengers(view, state)), None)
 
 
 def halt_of(view: LedgerView, state: Lifecycle) -> str | None:
@@ -155,8 +171,8 @@ def _apply(state: Lifecycle, event: LifecycleEvent) -> Lifecycle:
         case ModelApprovedEvent():
             return replace(state, approvals=(*state.approvals, event))
         case ModelRejectedEvent():
-            rejected = MappingProxyType({**state.rejected, event.version: event.evidence})
-            return replace(state, rejected=rejected)
+            on = state.rejected.get(event.version, frozenset()) | {event.evidence}
+            return replace(state, rejected=MappingProxyType({**state.rejected, event.version: on}))
         case ModelPromotedEvent():
             known = [day for day in (state.latest_champion_as_of, event.as_of) if day is not None]
             return replace(
@@ -164,13 +180,14 @@ def _apply(state: Lifecycle, event: LifecycleEvent) -> Lifecycle:
                 champion=event.version,
                 champions=state.champions | {event.version},
                 latest_champion_as_of=max(known, default=None),
+                approvals=(),
             )
         case ModelRolledBackEvent():
             displaced = frozenset() if event.displaced is None else frozenset({event.displaced})
-            return replace(state, champion=event.version, barred=state.barred | displaced)
+            return replace(state, champion=event.version, barred=state.barred | displaced, approvals=())
         case ModelRetiredEvent():
-            champion = None if state.champion == event.version else state.champion
-            return replace(state, champion=champion, retired=state.retired | {event.version})
+            state = replace(state, retired=state.retired | {event.version})
+            return replace(state, champion=None, approvals=()) if state.champion == event.version else state
         case PromotionsHaltedEvent():
             return replace(state, halted=event.reason)
         case PromotionsResumedEvent():

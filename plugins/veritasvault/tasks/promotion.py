@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from domain.risk.promotion import Promotions
 
 Reference = dict[str, Any]
+SHOWN = "shown"
+"""Key of the result in which a task that asks keeps what people were shown."""
 
 
 @task
@@ -38,7 +40,8 @@ def review(spec: str, **context: Any) -> Reference:
     """Compare the challenger with the champion on the same sessions, and propose it."""
     application = bootstrap()
     person = getattr(context["dag_run"], "triggering_user_name", None) or application.person
-    again = context["params"]["model"] is not None
+    # A try that failed may have proposed already: people have to be asked all the same.
+    again = context["params"]["model"] is not None or context["ti"].try_number > 1
     with final_failures():
         try:
             found = _promotions(spec, application).review(person, again=again)
@@ -88,17 +91,30 @@ class Approval(ApprovalOperator):  # type: ignore[misc]
         self.review: Any = review
 
     def execute(self, context: Any) -> Any:
-        people = self.review["approvers"].get(self.role)
-        if people is None:
+        from domain.risk.promotion import Review
+
+        application, asked = bootstrap(), Review(**self.review)
+        if self.role not in asked.approvers:
             raise AirflowSkipException(f"it needs no approval as {self.role}")
-        self.subject, self.body = self.review["subject"], self.review["body"]
+        with final_failures():
+            # Asked anew at each try: somebody may have decided meanwhile.
+            if not application.lifecycle.is_waiting(asked.name, asked.proposal):
+                raise AirflowSkipException(f"{asked.name}@{asked.version} was decided on or overtaken")
+            people = application.lifecycle.approvers(asked.name, asked.proposal).get(self.role)
+        if people is None:
+            raise AirflowSkipException(f"{asked.name}@{asked.version} is approved as {self.role} already")
+        # What people are shown is what their answer counts for, whatever becomes of the other task's result.
+        context["ti"].xcom_push(SHOWN, self.review)
+        self.subject, self.body = asked.subject, asked.body
         self.assigned_users = [{"id": name, "name": name} for name in people]
-        self.response_timeout = dt.timedelta(hours=self.review["hours"])
+        self.response_timeout = dt.timedelta(hours=asked.hours)
         return super().execute(context)
 
     def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
+        instance = context["ti"]
+        self.review = instance.xcom_pull(instance.task_id, key=SHOWN, map_indexes=instance.map_index)
         if "error" not in event:
-            self._record(event["chosen_options"][0], event["responded_by_user"]["name"])
+            self._record(event["chosen_options"][0], event["responded_by_user"]["id"], event["responded_at"])
         return super().execute_complete(context, event)
 
     def process_trigger_event_error(self, event: dict[str, Any]) -> None:
@@ -114,17 +130,17 @@ class Approval(ApprovalOperator):  # type: ignore[misc]
             raise AirflowFailException(reason)
         super().process_trigger_event_error(event)
 
-    def _record(self, answer: str, person: str) -> None:
+    def _record(self, answer: str, person: str, at: dt.datetime) -> None:
         from domain.risk.promotion import Review
 
         application, asked = bootstrap(), Review(**self.review)
         reason = f"answered {answer} in Airflow"
         with final_failures():
+            answered = asked.answered_by(person, reason, at)
             if answer == self.APPROVE:
-                approved = asked.answered_by(person, reason, application.clock.now())
-                application.lifecycle.approve(asked.name, approved, self.role)
+                application.lifecycle.approve(asked.name, answered, self.role)
             else:
-                application.lifecycle.reject(asked.name, asked.version, reason, person)
+                application.lifecycle.reject(asked.name, asked.version, reason, person, seen=answered)
 
 
 def approval(role: str, review: XComArg) -> Approval:
