@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -104,6 +105,28 @@ def test_what_a_killed_process_left_unfinished_is_removed_and_never_used(store: 
     assert (copy.path / "data").stat().st_size == SIZE
     assert not half.exists()
     assert len(list(store.root.glob("models/*/*.lock"))) == 1
+
+
+def test_a_copy_whose_lock_was_removed_before_it_was_held_takes_another_place(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another service makes room just when the lock is made, and takes it for a dead process's."""
+    real = fcntl.flock
+    waiting: list[int] = []
+
+    def late(lock: int, operation: int) -> None:
+        if operation == fcntl.LOCK_SH and not waiting:
+            waiting.append(lock)
+            store.get(2).release()
+            assert os.fstat(lock).st_nlink == 0
+        real(lock, operation)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    copy = store.get(1)
+    assert copy.path.with_suffix(".lock").exists()
+    copy.release()
+    assert store.get(1).path == copy.path
+    assert store.filled == 2
 
 
 def test_a_copy_that_cannot_be_made_leaves_nothing(store: Store) -> None:

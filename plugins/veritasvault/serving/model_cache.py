@@ -144,18 +144,14 @@ class ModelCache:
     ) -> tuple[CachedCopy, _T]:
         home = self._root / "models" / model_id
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock_path = home / f"{secrets.token_hex(8)}{_LOCK}"
-        # Locked before the directory is there, so that nobody takes it for a dead process's.
-        lock = os.open(lock_path, os.O_RDONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        copy = CachedCopy(lock_path.with_suffix(""), lock)
+        copy = _new_place(home)
         try:
-            fcntl.flock(lock, fcntl.LOCK_SH)
             copy.path.mkdir(mode=0o700)
             fill(copy.path)
             return copy, check(copy.path)
         except BaseException:
             copy.release()
-            self._remove(lock_path)
+            self._remove(copy.path.with_suffix(_LOCK))
             raise
 
     def _make_room(self) -> None:
@@ -195,6 +191,22 @@ class ModelCache:
 
     def _locks(self, model_id: str = "*") -> Iterator[Path]:
         return iter(sorted((self._root / "models").glob(f"{model_id}/*{_LOCK}")))
+
+
+def _new_place(home: Path) -> CachedCopy:
+    """A place for a copy, locked before its directory is there, so that nobody takes it for a dead process's.
+
+    Until it is locked, who makes room may do so all the same, and unlink the lock: a copy there would never
+    be found, counted or removed.
+    """
+    while True:
+        lock_path = home / f"{secrets.token_hex(8)}{_LOCK}"
+        lock = os.open(lock_path, os.O_RDONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        copy = CachedCopy(lock_path.with_suffix(""), lock)
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        if os.fstat(lock).st_nlink:
+            return copy
+        copy.release()
 
 
 def _last_use(lock_path: Path) -> float:
