@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +11,6 @@ from domain.registry.catalog import ModelCatalog
 from domain.registry.errors import IntegrityError, NotFound, NotVerified
 from domain.registry.events import ModelRegisteredEvent
 from domain.registry.events.lifecycle import ModelEvaluatedEvent
-from domain.registry.ledger.checkpoint import open_checkpoint
 from domain.registry.ledger.ledger import Ledger, LedgerView, project
 from domain.registry.ledger.receipt import Proven, Receipt
 from domain.registry.ledger.remembered_witness import RememberedWitness
@@ -194,15 +192,14 @@ class Audit:
 
     def _revoked(self, checkpoint: StoredCheckpoint, ring: KeyRing | None) -> Iterator[Problem]:
         """Whether a key signed a checkpoint that covers the entry by which it is revoked."""
-        for known in () if ring is None else ring.keys.values():
-            if known.revoked is None or known.revoked >= checkpoint.size:
-                continue
-            with contextlib.suppress(NotVerified):
-                open_checkpoint(checkpoint.note, [known.key], self._ledger.signer.verify)
-                yield Problem(
-                    f"checkpoint of size {checkpoint.size}",
-                    f"it is by the key {known.fingerprint}, revoked since ledger entry {known.revoked}",
-                )
+        if ring is None:
+            return
+        signer = self._ledger.signer
+        for known in ring.revoked_signers(checkpoint, signer.public_keys(), signer.verify):
+            yield Problem(
+                f"checkpoint of size {checkpoint.size}",
+                f"it is by the key {known.fingerprint}, revoked since ledger entry {known.revoked}",
+            )
 
     def _model(self, event: ModelRegisteredEvent, index: int, ring: KeyRing | None) -> Iterator[Problem]:
         label = f"{event.name}@{event.version}"

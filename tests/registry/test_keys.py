@@ -384,6 +384,25 @@ def test_a_checkpoint_by_a_revoked_key_is_not_made_and_is_found(vault: Vault) ->
     ]
 
 
+def test_a_checkpoint_by_two_revoked_keys_is_found_by_both(vault: Vault) -> None:
+    """Neither key opens the note alone, as a note opens only if all its signatures are known."""
+    vault.register(1)
+    stolen: list[FakeSigner] = []
+    for _ in range(2):
+        stolen.append(FakeSigner("ed25519", vault.checkpoint_keys))
+        vault.keys.rotate("checkpoint")
+    names = [fingerprint(each.public_keys()[0]) for each in stolen]
+    for name in names:
+        vault.keys.revoke(name, "stolen")
+    signed = vault.ledger.checkpoint()
+    head = open_checkpoint(signed.note, vault.checkpoints.public_keys(), vault.checkpoints.verify)
+    first, second = (sign_checkpoint(head, each) for each in stolen)
+    forged = first + second.splitlines(keepends=True)[-1]
+    vault.port._checkpoints[head.size] = StoredCheckpoint(head.size, forged)
+    found = [problem for problem in vault.problems() if "it is by the key" in problem]
+    assert [name in problem for name, problem in zip(names, found, strict=True)] == [True, True]
+
+
 def test_a_receipt_whose_checkpoint_is_by_a_revoked_key_does_not_verify(vault: Vault) -> None:
     model = vault.register(1)
     stolen = FakeSigner("ed25519", vault.checkpoint_keys)

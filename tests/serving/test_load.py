@@ -24,8 +24,11 @@ from domain.registry.errors import (
     NotVerified,
     Unavailable,
 )
+from domain.registry.events import KeyRole
 from domain.registry.ledger.merkle import leaf_hash
 from domain.registry.ledger.receipt import verify_receipt
+from domain.registry.signing.key_ring import KeyRing
+from domain.registry.signing.public_keys import fingerprint
 from tests.adapters.artifacts import onnx_model, safetensors
 from tests.serving.shop import COLUMNS, ROWS, Shop, predictor
 from veritasvault.adapters.local_signer import LocalSigner
@@ -314,11 +317,11 @@ def test_a_rewritten_promotion_is_refused(shop: Shop) -> None:
             shop.load(reference)
 
 
-def rewrite(shop: Shop, change: Callable[[bytes], bytes]) -> None:
-    """Change the promotion in the ledger as who may write to its tables would, leaf hash included."""
+def rewrite(shop: Shop, change: Callable[[bytes], bytes], kind: str = "ModelPromoted") -> None:
+    """Change a kind's first event as who may write to the ledger's tables would, leaf hash included."""
     with sqlite3.connect(shop.home / "ledger.db") as connection:
-        promoted = "SELECT idx, data FROM entries WHERE instr(CAST(data AS TEXT), 'ModelPromoted')"
-        index, data = connection.execute(promoted).fetchone()
+        first = "SELECT idx, data FROM entries WHERE instr(CAST(data AS TEXT), ?) ORDER BY idx"
+        index, data = connection.execute(first, (kind,)).fetchone()
         changed = change(data)
         assert changed != data
         connection.execute(
@@ -338,6 +341,36 @@ def test_a_retired_version_is_not_loaded_any_more(shop: Shop) -> None:
         shop.load("volatility@1")
 
 
+@pytest.mark.parametrize("by", ["version", "model_id"])
+def test_refresh_refuses_a_version_that_was_retired_also_by_its_number(shop: Shop, by: str) -> None:
+    """It opens nothing: neither registry nor cache are there any more."""
+    shop.register(1)
+    loaded = shop.load("volatility@1")
+    model = loaded if by == "version" else shop.load(loaded.model_id)
+    shop.lose_registry()
+    shutil.rmtree(shop.cache)
+    assert model.refresh() is model
+    shop.retire(1)
+    with pytest.raises(NotPermitted, match=r"volatility@1 is retired since ledger entry \d+"):
+        model.refresh()
+    assert model.predict(ROWS).shape == (2,)
+
+
+def test_refresh_without_a_ledger_keeps_a_version_that_was_confirmed(tmp_path: Path) -> None:
+    """An alias is what the ledger says, and what was loaded without it was never confirmed."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    shop = Shop(tmp_path, {"VERITAS_LEDGER": f"sqlite:///{disk / 'ledger.db'}"})
+    shop.register(1)
+    shop.promote(1)
+    version, champion = shop.load("volatility@1"), shop.load("volatility@champion")
+    disk.rename(tmp_path / "unmounted")
+    assert version.refresh() is version
+    for model in (champion, shop.load("volatility@1")):
+        with pytest.raises(Unavailable):
+            model.refresh()
+
+
 def test_an_unsigned_version_is_not_loaded(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """As older registries hold them, from before models were signed."""
     from domain.registry import registration
@@ -352,18 +385,59 @@ def test_an_unsigned_version_is_not_loaded(shop: Shop, monkeypatch: pytest.Monke
 def test_a_version_by_a_key_that_was_revoked_before_is_not_loaded(shop: Shop) -> None:
     """Somebody who kept the old key, and writes to registry and ledger with it, gets nothing loaded."""
     shop.register(1)
-    application = shop.application()
-    old = application.artifact_signer.public_keys()[0]
     kept = (shop.home / "keys" / "artifact-key.pem").read_bytes()
-    application.keys.rotate("artifact")
-    from domain.registry.signing.public_keys import fingerprint
-
-    application.keys.revoke(fingerprint(old), "stolen")
+    retire_key(shop, "artifact")
     assert shop.load("volatility@1").version == 1, "what it signed before stays valid"
     (shop.home / "keys" / "artifact-key.pem").write_bytes(kept)
     forge(shop)
     with pytest.raises(IntegrityError, match=r"volatility@2 cannot be proved, signature.* revoked"):
         shop.load("volatility@2")
+
+
+def test_a_checkpoint_by_a_key_that_was_revoked_before_is_refused(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody who kept the old key, and writes to the ledger with it, makes no champion."""
+    for number in (1, 2):
+        shop.register(number)
+        shop.load(f"volatility@{number}")
+    shop.promote(1)
+    kept = (shop.home / "keys" / "signing-key.pem").read_bytes()
+    stolen = retire_key(shop, "checkpoint")
+    champion = shop.load("volatility@champion")
+    assert champion.version == 1, "what it signed before stays valid"
+    (shop.home / "keys" / "signing-key.pem").write_bytes(kept)
+    monkeypatch.setattr(KeyRing, "require_usable", lambda *_: None)
+    shop.promote(2, incumbent=1)
+    sentence = rf"checkpoint of size \d+: it is by the key {stolen}, revoked since ledger entry \d+"
+    for reference in ("volatility@champion", "volatility@1"):
+        with pytest.raises(IntegrityError, match=sentence):
+            shop.load(reference)
+    with pytest.raises(IntegrityError, match=sentence):
+        champion.refresh()
+
+
+def test_a_rewritten_revocation_is_refused(shop: Shop) -> None:
+    """A revocation that names another key than what was signed would let the revoked one sign again."""
+    shop.register(1)
+    stolen = retire_key(shop, "checkpoint")
+    # A full tree, in which no proof of the registration has to do with the revocation's leaf.
+    for number in (2, 3, 4, 5):
+        shop.register(number)
+    assert shop.load("volatility@5").version == 5
+    rewrite(shop, lambda data: data.replace(stolen.encode(), b"0" * len(stolen)), kind="KeyRevoked")
+    with pytest.raises(IntegrityError, match="cannot be proved"):
+        shop.load("volatility@5")
+
+
+def retire_key(shop: Shop, role: KeyRole) -> str:
+    """Put another key in its place and revoke it; returns its fingerprint."""
+    application = shop.application()
+    signer = application.artifact_signer if role == "artifact" else application.checkpoint_signer
+    old = fingerprint(signer.public_keys()[0])
+    application.keys.rotate(role)
+    application.keys.revoke(old, "stolen")
+    return old
 
 
 def forge(shop: Shop) -> None:

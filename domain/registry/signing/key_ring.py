@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from domain.registry.canonical import Digest
 from domain.registry.errors import IntegrityError, NotVerified, SigningKeyRevoked
 from domain.registry.events import KeyIntroducedEvent, KeyRevokedEvent, KeyRole, Provenance
+from domain.registry.ledger.checkpoint import Verify, open_checkpoint
 from domain.registry.ledger.view import LedgerView, Recorded
-from domain.registry.ports import PublicKey
+from domain.registry.ports import PublicKey, StoredCheckpoint
 from domain.registry.signing.public_keys import fingerprint
 
 
@@ -92,6 +93,25 @@ class KeyRing:
             raise NotVerified(f"the {role} key {named} is revoked since ledger entry {known.revoked}")
         return known.key
 
+    def revoked_signers(
+        self, checkpoint: StoredCheckpoint, keys: Sequence[PublicKey], verify: Verify
+    ) -> Iterator[KnownKey]:
+        """The keys that signed a checkpoint which covers the entry by which they are revoked.
+
+        A note can have several signatures, so a key signed it if it does not open without that key.
+
+        Args:
+            keys: all that may sign checkpoints; one that does not open with them all is not judged here.
+        """
+        if not _opens(checkpoint, keys, verify):
+            return
+        for known in self.keys.values():
+            if known.revoked is None or known.revoked >= checkpoint.size:
+                continue
+            others = [key for key in keys if fingerprint(key) != known.fingerprint]
+            if not _opens(checkpoint, others, verify):
+                yield known
+
     def signs_artifacts(self, *, before: int) -> bool:
         """Whether artifacts were signed before this entry, so that one without a signature was not registered
         by this system; ledgers that are older than signatures begin with such entries."""
@@ -119,3 +139,11 @@ class KeyRing:
             KeyIntroducedEvent.of(sequence, role, key, provenance, at)
             for sequence, (role, key) in enumerate(unknown, start=self.events)
         )
+
+
+def _opens(checkpoint: StoredCheckpoint, keys: Sequence[PublicKey], verify: Verify) -> bool:
+    try:
+        open_checkpoint(checkpoint.note, keys, verify)
+    except NotVerified:
+        return False
+    return True

@@ -11,8 +11,9 @@ from domain.registry.ledger.ledger import Ledger
 from domain.registry.ledger.prefix import LedgerPrefix
 from domain.registry.lifecycle.state import Lifecycle
 from domain.registry.manifest import ModelId
-from domain.registry.ports import ModelRegistryPort, SignerPort, VersionRow
+from domain.registry.ports import ModelRegistryPort, SignerPort, StoredCheckpoint, VersionRow
 from domain.registry.proofs.export import ProofExport
+from domain.registry.signing.key_ring import KeyRing
 from veritasvault.adapters.durable_files import write_durably
 from veritasvault.adapters.sql_ledger import SqlLedger
 from veritasvault.serving.copy_check import ARTIFACT, PROOF, Verified, retired, verify_copy
@@ -53,12 +54,20 @@ class ModelLoader:
         return Model(reference, copy, verified, self.refreshed, confirmed=True)
 
     def refreshed(self, model: Model) -> Model:
-        """The model itself while its reference names the same version, or what it names now."""
-        if Reference.parse(model.reference).alias is not None or not model.confirmed:
-            signed = self._signed()
-            if self._resolved(model.reference, signed).model_id != model.model_id:
-                return self.load(model.reference)
-            model.confirmed = True
+        """The model itself while its reference names the same version, or what it names now.
+
+        The ledger is asked about every reference, because a version that is named by its number may be
+        retired meanwhile; once confirmed, such a one stays while the ledger is away.
+        """
+        try:
+            row = self._resolved(model.reference, self._signed())
+        except Unavailable:
+            if Reference.parse(model.reference).alias is None and model.confirmed:
+                return model
+            raise
+        if row.model_id != model.model_id:
+            return self.load(model.reference)
+        model.confirmed = True
         return model
 
     def _signed(self) -> Ledger:
@@ -67,6 +76,7 @@ class ModelLoader:
         Raises:
             Unavailable: there is no ledger, or it cannot be read now.
             NotVerified: nothing is signed.
+            IntegrityError: a key signed it that is revoked by then, or an entry about keys was changed.
         """
         self._verifier.public_keys()  # Without any, a missing key would be taken for a forged checkpoint.
         if self._port.existing_origin() is None:
@@ -74,7 +84,9 @@ class ModelLoader:
         last = self._port.last_checkpoint()
         if last is None:
             raise NotVerified("nothing in the ledger is signed: run veritas ledger checkpoint")
-        return Ledger(LedgerPrefix(self._port, last.size), self._verifier)
+        signed = Ledger(LedgerPrefix(self._port, last.size), self._verifier)
+        _require_good_signer(last, signed)
+        return signed
 
     def _resolved(self, reference: str, signed: Ledger) -> VersionRow:
         """The row of the version that a reference names, not retired.
@@ -144,3 +156,20 @@ class ModelLoader:
 
     def _verified(self, copy: Path, model_id: ModelId) -> Verified:
         return verify_copy(copy, model_id, self._verifier.public_keys())
+
+
+def _require_good_signer(checkpoint: StoredCheckpoint, signed: Ledger) -> None:
+    """Refuse a checkpoint by a key whose revocation it covers: whoever stole the key could sign anything.
+
+    The events about keys are proved first. Raises IntegrityError.
+    """
+    events = tuple(signed.view().key_events())
+    for found in events:
+        signed.verify_entry(found.index)
+    verifier = signed.signer
+    ring = KeyRing.from_events(events)
+    for known in ring.revoked_signers(checkpoint, verifier.public_keys(), verifier.verify):
+        raise IntegrityError(
+            f"checkpoint of size {checkpoint.size}: it is by the key {known.fingerprint}, revoked since "
+            f"ledger entry {known.revoked}; run veritas verify, and restore the ledger from a backup"
+        )
