@@ -3,6 +3,9 @@
 A key is the digest of all that decides a result, so whoever finds a record need not compute. Files and
 records appear by an atomic rename or link: nobody sees half of one. A record never changes; finding another
 one under its key means that something decides the result that the key does not name, which is an error.
+
+A file's name is its digest, and a record's first line is that of the JSON after it. What a disk changed is
+therefore not believed but made again: a record by whoever looks for it, a file after a reader has removed it.
 """
 
 from __future__ import annotations
@@ -45,12 +48,15 @@ class BlockStore:
         return digest(json.dumps(named, sort_keys=True).encode())
 
     def find(self, key: Digest) -> Mapping[str, Any] | None:
-        """The record under a key; None if there is none, or none that can be read."""
+        """The record under a key; None if there is none, or none that is as it was written."""
         try:
-            found = json.loads(self._place(key).read_bytes())
-        except (FileNotFoundError, ValueError):
+            sealed, _, body = self._place(key).read_bytes().partition(b"\n")
+        except FileNotFoundError:
             return None
-        return found if isinstance(found, dict) else None
+        if sealed != digest(body).encode():
+            return None
+        found: Mapping[str, Any] = json.loads(body)
+        return found
 
     def record(self, key: Digest, value: Mapping[str, Any]) -> None:
         """Keep a record under a key, for ever.
@@ -61,13 +67,14 @@ class BlockStore:
         place = self._place(key)
         if self.find(key) == value:
             return
-        temporary = _written(place, json.dumps(value).encode())
+        body = json.dumps(value).encode()
+        temporary = _written(place, digest(body).encode() + b"\n" + body)
         try:
             os.link(temporary, place)
         except FileExistsError:
             found = self.find(key)
             if found is None:
-                temporary.replace(place)  # what a crash of the machine left
+                temporary.replace(place)  # what a crash of the machine or a bad disk left
             elif found != value:
                 raise IntegrityError(
                     f"record {place} is not what the same inputs give now: a kernel reads rows outside of "
@@ -86,7 +93,7 @@ class BlockStore:
         return part
 
     def holds(self, part: Part) -> bool:
-        """Whether a part's file is here, of its size; who reads it checks what it holds."""
+        """Whether a part's file is here, of its size; `Dataset.read` checks what it holds."""
         try:
             return (self.files / part.sha256).stat().st_size == part.size
         except FileNotFoundError:
@@ -97,11 +104,13 @@ class BlockStore:
 
 
 def _written(place: Path, data: bytes) -> Path:
-    """A complete file beside a place, under a name of its own."""
+    """A complete file beside a place, under a name of its own, on the disk before it gets its name."""
     temporary = place.with_name(f".{uuid.uuid4().hex}")
     try:
         temporary.write_bytes(data)
     except FileNotFoundError:
         place.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_bytes(data)
+    with temporary.open("rb+") as file:
+        os.fsync(file.fileno())
     return temporary

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from domain.registry.canonical import Digest, digest_of
-from domain.registry.errors import IntegrityError, NotFound
+from domain.registry.errors import DomainException, IntegrityError, NotFound, Unavailable
 from domain.registry.records import Fields
 
 INDEX = "dataset.json"
@@ -117,6 +117,7 @@ class Dataset:
 
         Raises:
             IntegrityError: its bytes changed; names it.
+            Unavailable: they changed in a store; its file is removed, so that preparing makes it again.
             NotFound: its file is gone.
         """
         try:
@@ -126,18 +127,28 @@ class Dataset:
                 f"part {part.name} of dataset {self.root} is missing: run the task that prepares it again"
             ) from error
         if hashlib.sha256(data).hexdigest() != part.sha256:
-            raise IntegrityError(f"part {part.name} of dataset {self.root} changed: its SHA-256 is another")
+            raise self._changed(part)
         # One thread: the engine's processes already share the cores.
         return pq.read_table(pa.BufferReader(data), use_threads=False, read_dictionary=["asset"])
 
     def tables(self) -> Iterator[pa.Table]:
-        """The parts as tables, each checked against its digest, asset dictionary-encoded.
-
-        Raises:
-            IntegrityError: a part's bytes changed; names it.
-        """
+        """The parts as tables, each as `read` gives it, with its errors."""
         for part in self.parts:
             yield self.read(part)
+
+    def _changed(self, part: Part) -> DomainException:
+        said = f"part {part.name} of dataset {self.root} changed: its SHA-256 is another"
+        if self.store is None:
+            return IntegrityError(said)
+        path = self.path(part)
+        try:
+            # The store compares sizes alone, so all runs that share the file would meet it for ever.
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            return IntegrityError(
+                f"{said}; remove {path}, which failed here ({error.strerror}), and prepare again"
+            )
+        return Unavailable(f"{said}; its file was removed, run the task that prepares it again")
 
 
 def in_order(tables: Sequence[pa.Table]) -> pa.Table:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import os
+import re
 import signal
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -18,12 +19,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.registry.canonical import Digest
-from domain.registry.errors import IntegrityError, NotFound
+from domain.registry.errors import IntegrityError, NotFound, Unavailable
 from domain.risk.block_store import BlockStore
 from domain.risk.blocks import block_of
+from domain.risk.dataset import Dataset
 from domain.risk.feature_set import feature_table
 from domain.risk.features import FeatureDefinition, feature_definition
 from domain.risk.preparation import private_store
+from domain.risk.row_blocks import write_blocks
 from tests.processes import ChildKilled, in_child
 from tests.risk.feature_panels import TARGET, full_definition, walks
 from tests.risk.growing_panels import GrowingPanel, as_bits, dataset_bytes, of_the_whole, prepared
@@ -241,6 +244,73 @@ def test_a_block_whose_file_is_gone_or_cut_off_is_computed_again(tmp_path: Path)
     again = prepared(panel, 999, definition, tmp_path / "b", store)
     assert (again.computed, again.dataset.digest) == (2, first.dataset.digest)
     assert sum(table.num_rows for table in again.dataset.tables()) == first.dataset.rows
+
+
+def _flip_a_bit(path: Path, place: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[place] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("kind", ["rows", "features"])
+def test_a_file_that_changed_in_its_size_is_removed_by_its_reader_and_made_again(
+    kind: str, tmp_path: Path
+) -> None:
+    """A flipped bit is found by whoever reads it; size alone says nothing to the next preparation."""
+    panel, store, definition = long_panel(), private_store(tmp_path / "store"), full_definition()
+    dataset = prepared(panel, 999, definition, tmp_path / "a", store).dataset
+    damaged = Dataset.open(tmp_path / "a" / "rows-999") if kind == "rows" else dataset
+    part = damaged.parts[5]
+    _flip_a_bit(damaged.path(part), part.size // 2)
+    with pytest.raises(Unavailable, match=rf"part {part.name} .* changed: .* run the task that prepares it"):
+        list(damaged.tables())
+    with pytest.raises(NotFound, match="run the task that prepares it again"):
+        list(damaged.tables())
+    again = prepared(panel, 999, definition, tmp_path / "b", store).dataset
+    assert again.digest == dataset.digest
+    assert list(damaged.tables())
+    _require_whole_files(store)
+
+
+def test_a_file_that_is_nobody_elses_is_left_as_it_was_found(tmp_path: Path) -> None:
+    rows = write_blocks(long_panel().until(999), tmp_path)
+    _flip_a_bit(rows.paths[3], rows.parts[3].size // 2)
+    with pytest.raises(IntegrityError, match=rf"part {rows.parts[3].name} .* changed"):
+        list(rows.tables())
+    assert rows.paths[3].exists()
+
+
+@given(place=st.integers(0), bit=st.integers(0, 7))
+@settings(max_examples=50)
+def test_no_bit_of_a_record_changes_unseen(
+    place: int, bit: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    store = private_store(tmp_path_factory.mktemp("store"))
+    key, value = store.key("test", {"input": 1}), {"sums": {"total": [0.123, 4.56]}, "name": "Zürich"}
+    store.record(key, value)
+    path = store.root / "records" / key
+    data = bytearray(path.read_bytes())
+    data[place % len(data)] ^= 1 << bit
+    path.write_bytes(data)
+    assert store.find(key) is None
+    store.record(key, value)
+    assert store.find(key) == value
+
+
+def test_a_changed_digit_of_the_markets_sums_does_not_change_the_next_days_features(tmp_path: Path) -> None:
+    """The record is not believed, so the blocks are computed from rows again."""
+    panel, store, definition = long_panel(), private_store(tmp_path / "store"), full_definition()
+    prepared(panel, 998, definition, tmp_path, store)
+    alone = prepared(panel, 999, definition, tmp_path / "alone").dataset
+    changed = [path for path in (store.root / "records").iterdir() if b'"sums"' in path.read_bytes()]
+    assert len(changed) == 2
+    for path in changed:
+        path.write_bytes(re.sub(rb'("-?)(\d)(\d+")', _with_another_digit, path.read_bytes()))
+    assert prepared(panel, 999, definition, tmp_path, store).dataset.digest == alone.digest
+
+
+def _with_another_digit(number: re.Match[bytes]) -> bytes:
+    return number[1] + (b"2" if number[2] == b"1" else b"1") + number[3]
 
 
 def test_a_record_that_cannot_be_read_is_written_again_and_another_one_is_an_error(tmp_path: Path) -> None:
