@@ -16,7 +16,7 @@ import pytest
 from domain.registry.canonical import digest_of
 from domain.registry.errors import CodeNotHad, IntegrityError, InvalidInput, RetrainingFailed, Unavailable
 from domain.risk.reproduction.record import TrainingRecord
-from domain.risk.reproduction.retraining import STEPS, Retraining
+from domain.risk.reproduction.retraining import STEPS, Retraining, Step
 from domain.risk.spec import ModelSpec
 from domain.risk.workspace import artifact_in
 from tests.reproduction.bench import SPEC, Bench, Trained
@@ -172,6 +172,27 @@ def test_what_old_code_answers_is_believed_only_in_form(tmp_path: Path, name: st
     request = replace(PLAIN, directory=str(tmp_path / "again"))
     with pytest.raises(error, match=said), recorded.retraining(commit, request) as steps:
         list(steps)
+    assert repository.worktrees() == [repository.root]
+
+
+ANSWERS_ONCE = 'import os, signal; os.close(0); print(\'{"step": "training"}\', flush=True)'
+ENDS = {
+    "by itself": ("raise SystemExit('no disk')", RetrainingFailed, "no answer: no disk"),
+    "by a signal": ("os.kill(os.getpid(), signal.SIGKILL)", Unavailable, "killed by signal 9: run it again"),
+}
+
+
+@pytest.mark.parametrize("how", ENDS)
+def test_old_code_that_ends_between_two_steps_is_told(tmp_path: Path, how: str) -> None:
+    """The next question finds a closed pipe; what kills a process may spare the next one."""
+    end, error, said = ENDS[how]
+    repository, commit = project(tmp_path / "project", f"{ANSWERS_ONCE}\n{end}")
+    recorded = RecordedCode(GitWorktrees(repository.root, tmp_path / "worktrees"), {})
+    request = replace(PLAIN, directory=str(tmp_path / "again"))
+    answered: list[Step] = []
+    with pytest.raises(error, match=said), recorded.retraining(commit, request) as steps:
+        answered.extend(steps)
+    assert [step.name for step in answered] == ["training"]
     assert repository.worktrees() == [repository.root]
 
 

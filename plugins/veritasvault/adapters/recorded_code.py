@@ -10,11 +10,11 @@ import os
 import subprocess
 import sys
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from domain.registry.errors import CodeNotHad, IntegrityError, RetrainingFailed, Unavailable
+from domain.registry.errors import CodeNotHad, DomainException, IntegrityError, RetrainingFailed, Unavailable
 from domain.risk.reproduction.retraining import Retraining, Step
 from veritasvault.adapters.git_worktrees import GitWorktrees
 
@@ -104,7 +104,9 @@ def _process(
     finally:
         for stream in (process.stdin, process.stdout):
             if stream is not None:
-                stream.close()
+                # Closing writes the question that a dead process did not take, and fails again.
+                with suppress(OSError):
+                    stream.close()
         try:
             process.wait(_PATIENCE)
         except subprocess.TimeoutExpired:
@@ -127,7 +129,7 @@ def _steps(
         except BrokenPipeError:
             line = b""
         if not line:
-            raise RetrainingFailed(f"the recorded code ended with no answer: {_last_line(errors)}")
+            raise _no_answer(process, errors)
         answer = _answer(line)
         if answer.get("done"):
             return
@@ -136,6 +138,15 @@ def _steps(
             raise kind(f"the recorded code says: {answer.get('message')}")
         yield Step.from_json(answer)
         question = b"next"
+
+
+def _no_answer(process: subprocess.Popen[bytes], errors: IO[bytes]) -> DomainException:
+    """Why there is none: a process that something killed, for its memory perhaps, may do better next time."""
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(_PATIENCE)
+    if process.returncode is not None and process.returncode < 0:
+        return Unavailable(f"the recorded code was killed by signal {-process.returncode}: run it again")
+    return RetrainingFailed(f"the recorded code ended with no answer: {_last_line(errors)}")
 
 
 def _answer(line: bytes) -> Mapping[str, Any]:
