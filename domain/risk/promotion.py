@@ -14,14 +14,14 @@ from domain.registry.canonical import Digest, decode, encode
 from domain.registry.catalog import ModelCatalog, ModelVersion
 from domain.registry.errors import NotFound, StaleDecision
 from domain.registry.evidence import EVIDENCE, Evidence, GateResult
-from domain.registry.gates import NoWorseThanChampion
+from domain.registry.gates import CHAMPION, NoWorseThanChampion
 from domain.registry.ledger.ledger import Ledger
 from domain.registry.lifecycle.rules import Proposal
 from domain.registry.lifecycle.service import ModelLifecycle
 from domain.registry.lifecycle.state import Lifecycle, challengers, halt_of
 from domain.registry.ports import ModelRegistryPort, VersionRow
 from domain.risk.pipeline import ModelPipeline, PipelineParts, RunRequest
-from domain.risk.promotion_request import describe
+from domain.risk.promotion_request import AS_REGISTERED, CHALLENGER, TRAINED_BEFORE, describe
 from domain.risk.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -209,23 +209,25 @@ class Promotions:
 
     def _compared(self, row: VersionRow, champion: int | None) -> tuple[Evidence, tuple[GateResult, ...]]:
         """Evidence and gates to decide on: those of the registration, or of the comparison added to them."""
-        catalog = self._parts.catalog
-        shown = catalog.show(f"{row.name}@{row.version}")
-        registered = next(kept for kept in shown.event.attachments if kept.name == EVIDENCE)
-        evidence = Evidence.from_json(decode(catalog.attachment(shown.event, registered), EVIDENCE))
+        shown = self._parts.catalog.show(f"{row.name}@{row.version}")
         if champion is None:
-            return evidence, shown.event.gates
-        incumbent = catalog.show(f"{row.name}@{champion}")
-        compared = self._compare(shown, incumbent, evidence, registered.sha256)
+            return self._evidence(shown), shown.event.gates
+        incumbent = self._parts.catalog.show(f"{row.name}@{champion}")
+        compared = self._compare(shown, incumbent)
         gate = NoWorseThanChampion(self._spec.promotion.metric, self._spec.promotion.tolerance)
         return compared, (*shown.event.gates, gate.judge(compared))
 
-    def _compare(
-        self, shown: ModelVersion, incumbent: ModelVersion, evidence: Evidence, registered: Digest
-    ) -> Evidence:
+    def _evidence(self, shown: ModelVersion) -> Evidence:
+        """The evidence that a version was registered on."""
+        kept = next(kept for kept in shown.event.attachments if kept.name == EVIDENCE)
+        content = self._parts.catalog.attachment(shown.event, kept)
+        return Evidence.from_json(decode(content, EVIDENCE))
+
+    def _compare(self, shown: ModelVersion, incumbent: ModelVersion) -> Evidence:
         from domain.risk.comparison import compare
         from domain.risk.folds import plan_window
 
+        evidence = self._evidence(shown)
         training = self._training_set(shown, evidence)
         settings = self._spec.promotion
         window = plan_window(training, settings.window_sessions)
@@ -233,7 +235,11 @@ class Promotions:
         about = {
             "challenger": f"{shown.row.name}@{shown.row.version}",
             "champion": f"{incumbent.row.name}@{incumbent.row.version}",
-            "evidence_at_registration": registered,
+            "forecasts": {
+                CHALLENGER: TRAINED_BEFORE if self._has_this_recipe(shown) else AS_REGISTERED,
+                CHAMPION: TRAINED_BEFORE if self._has_this_recipe(incumbent) else AS_REGISTERED,
+            },
+            "evidence_at_registration": evidence.digest,
         }
         return compare(training, window, forecast(shown), forecast(incumbent), settings.metric, about)
 
@@ -266,13 +272,22 @@ class Promotions:
             dataset, definition.columns, definition.target, rows.assets, horizon=definition.horizon
         )
 
+    def _has_this_recipe(self, version: ModelVersion) -> bool:
+        """Whether a version was trained here, on the features and the target of today's specification."""
+        if version.manifest.lineage is None:
+            return False
+        said = self._evidence(version).details
+        columns = tuple(feature["name"] for feature in said["features"])
+        return (columns, said["target"]["name"]) == (self._spec.columns, self._spec.target)
+
     def _forecast(self, version: ModelVersion, training: TrainingSet, window: Fold) -> Floats:
         """What the version's recipe forecasts of the window when it is trained on what was known before.
 
-        A version that was trained elsewhere has no recipe: it forecasts as it is.
+        A version that was trained elsewhere has no recipe, and the recipe of one with other features or
+        another target is not the specification's: these forecast as they are.
         """
         lineage = version.manifest.lineage
-        if lineage is None:
+        if lineage is None or not self._has_this_recipe(version):
             reference = f"{version.row.name}@{version.row.version}"
             return self._parts.forecasts.forecast(reference, training.features[window.test], training.names)
         chosen = {name: value for name, value in lineage.parameters.items() if name != "trainer"}

@@ -9,6 +9,9 @@ from domain.registry.evidence import Evidence, GateResult
 from domain.registry.lifecycle.rules import Proposal
 
 CHALLENGER = "challenger"
+TRAINED_BEFORE = "by its recipe, trained on what was known before"
+AS_REGISTERED = "as it was registered; it may have been trained on some of them"
+"""How forecasts of the sessions of a comparison were made."""
 
 
 def describe(
@@ -40,10 +43,9 @@ def _figures(evidence: Evidence) -> Iterator[str]:
     window = evidence.details.get("window")
     yield _table({CHALLENGER: evidence.metrics, **evidence.baselines})
     if isinstance(window, Mapping):
-        yield (
-            f"Both on the sessions from {window['test_start']} to {window['test_end']}, each trained by its "
-            "own recipe on what was known before them."
-        )
+        made = evidence.details.get("forecasts", {})
+        how = "; ".join(f"{model}: {text}" for model, text in made.items())
+        yield f"All on the sessions from {window['test_start']} to {window['test_end']}. {how}."
     difference = evidence.details.get("difference")
     if isinstance(difference, Mapping):
         for metric, found in difference.items():

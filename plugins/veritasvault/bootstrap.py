@@ -12,6 +12,7 @@ import platform
 import socket
 import subprocess
 from collections.abc import Callable, Mapping
+from email.utils import parseaddr
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -518,8 +519,17 @@ class Application:
             "host": socket.gethostname(),
             "code": self.code_version(),
         }
-        author = "" if self.settings.code_version else self._git("log", "-1", "--format=%an%n%ae")
-        return {**found, **dict(zip(("author", "author_email"), author.splitlines(), strict=False))}
+        author = {"author": self._code_author()[0], "author_email": self._code_author()[1]}
+        return {**found, **{name: value for name, value in author.items() if value}}
+
+    def _code_author(self) -> tuple[str, str]:
+        """Name and email of who wrote the code that runs; empty where nobody says so."""
+        if self.settings.code_author:
+            return parseaddr(self.settings.code_author)
+        # A version that is set says that this is not what a checkout around it holds.
+        said = "" if self.settings.code_version else self._git("log", "-1", "--format=%an%n%ae")
+        name, _, email = said.partition("\n")
+        return name, email
 
     def code_version(self) -> str:
         """What the code that runs is called, by the settings or by git; `unknown` without either."""

@@ -51,6 +51,7 @@ class Settings:
         token_file: where the token of whoever commands is; None takes the operating system's user.
         retry_seconds: how long a task waits before it tries again.
         code_version: what the provenance says of the code; None asks git.
+        code_author: who wrote that code, `Name <email>`; None asks git, where there is no code_version.
         repository: git repository of this project, for the code that trained a version; None for none.
     """
 
@@ -76,6 +77,7 @@ class Settings:
     token_file: Path | None
     retry_seconds: float
     code_version: str | None
+    code_author: str | None
     repository: Path | None
 
     @property
@@ -159,6 +161,7 @@ class Settings:
             token_file=as_path(values["token_file"]) if values.get("token_file") else None,
             retry_seconds=as_seconds(values.get("retry_seconds") or "300"),
             code_version=values.get("code_version") or None,
+            code_author=values.get("code_author") or None,
             repository=as_path(values["repository"]) if values.get("repository") else project_root(),
         )
         # Not when it is first used: what is wrong shall be said at once, and not shown till then.

@@ -10,6 +10,7 @@ import pytest
 
 from tests.cli.console import Answer, Console, register_forecast
 from tests.servers.oidc import Provider
+from veritasvault.bootstrap import bootstrap
 
 ROLES = '[roles]\nrisk_officer = ["alice"]\nmodel_validator = ["oidc:77aa"]\n'
 PEOPLE = '[people]\nalice = ["oidc:8f3e", "asmith"]\n'
@@ -160,3 +161,11 @@ def identity(console: Console) -> dict[str, Any]:
 def test_one_name_means_one_person(console: Console, people: str, said: str) -> None:
     (console.home / "roles.toml").write_text(f"{ROLES}[people]\n{people}\n")
     assert said in console.run(*APPROVE, code=2).sentence
+
+
+def test_who_wrote_the_code_is_told_where_there_is_no_checkout(tmp_path: Path) -> None:
+    """An image has no git history; what its build says keeps the author from approving all the same."""
+    given = {"VERITAS_HOME": str(tmp_path), "VERITAS_CODE_VERSION": "1.2"}
+    assert "author" not in bootstrap(given).provenance()
+    told = bootstrap({**given, "VERITAS_CODE_AUTHOR": "Ann Lee <ann@example.com>"}).provenance()
+    assert (told["code"], told["author"], told["author_email"]) == ("1.2", "Ann Lee", "ann@example.com")

@@ -15,6 +15,7 @@ from domain.registry.errors import InvalidInput
 from domain.registry.registration import RegisteredModel
 from domain.risk.outside import Judged, OutsideEvaluation
 from domain.risk.pipeline import RunRequest
+from domain.risk.promotion_request import AS_REGISTERED
 from tests.risk.test_promotion import FIRST, NAME, SECOND, Office, source
 
 __all__ = ["source"]
@@ -80,6 +81,7 @@ def test_a_challenger_is_compared_with_a_champion_from_outside(office: Office, t
     review = office.review()
     assert review.incumbent == version
     assert "instead of version 2" in review.subject
+    assert AS_REGISTERED in review.body
 
 
 def test_a_bad_model_from_outside_fails_and_is_not_promoted(office: Office, tmp_path: Path) -> None:

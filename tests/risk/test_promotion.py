@@ -18,6 +18,7 @@ from domain.registry.events.lifecycle import ModelEvaluatedEvent
 from domain.registry.ports import VersionRow
 from domain.risk.pipeline import ModelPipeline, RunRequest
 from domain.risk.promotion import Promotions, Review
+from domain.risk.promotion_request import AS_REGISTERED, TRAINED_BEFORE
 from domain.risk.spec import ModelSpec, PromotionSpec
 from veritasvault.adapters.uri_source import UriSource
 from veritasvault.bootstrap import Application
@@ -129,6 +130,7 @@ def test_a_challenger_is_compared_with_the_champion_on_the_same_sessions(office:
     assert (details["champion"], details["difference"]["qlike"]["sessions"]) == (f"{NAME}@1", 250)
     assert details["window"]["test_end"] < SECOND
     assert kept["metrics"] != kept["baselines"]["champion"]
+    assert set(details["forecasts"].values()) == {TRAINED_BEFORE}
     assert "Diebold-Mariano" in review.body
     assert application.audit.everything().problems == ()
     office.approve(review)
@@ -309,3 +311,17 @@ def test_a_version_whose_gate_failed_does_not_hide_an_older_one(office: Office) 
     office.register(THIRD, alpha=3000.0)
     assert office.promote(office.review())
     assert office.review().version == 2
+
+
+def test_a_champion_with_other_features_forecasts_as_it_is(office: Office) -> None:
+    """Its columns are not those of the specification any more; people are told how it forecast."""
+    office.register(FIRST)
+    office.decided()
+    office.spec = replace(office.spec, columns=(*office.spec.columns[1:], office.spec.columns[0]))
+    office.register(SECOND)
+    review = office.review()
+    row = office.application.catalog.resolve(f"{NAME}@2")
+    kept = office.application.registry.read_attachment(row.model_id, Digest(review.evidence))
+    details = json.loads(kept)["details"]
+    assert details["forecasts"] == {"challenger": TRAINED_BEFORE, "champion": AS_REGISTERED}
+    assert AS_REGISTERED in review.body
