@@ -121,6 +121,10 @@ class LeftoversPort(Protocol):
         """Remove one; nothing if it is gone. Whoever still works with it fails with `Unavailable`."""
 
 
+StillOurs = Callable[[], None]
+"""Raises Unavailable if what is being deleted may be stored again by now, and is not ours any more."""
+
+
 class CollectablePort(ModelRegistryPort, LeftoversPort, Protocol):
     """What garbage collection needs of a registry; every registry is one.
 
@@ -134,19 +138,23 @@ class CollectablePort(ModelRegistryPort, LeftoversPort, Protocol):
         registry without a tag, Git LFS objects without a commit.
         """
 
-    def delete_model(self, model_id: ModelId) -> None:
+    def delete_model(self, model_id: ModelId, still_ours: StillOurs) -> None:
         """Delete all that lies under an id, the manifest among the first; nothing if there is none.
 
         When it returns the model does not exist, and storing it again works, also after a delete that failed
         halfway. Storing it at the same moment may fail, or adopt what vanishes then: it is the ledger that
         keeps the two apart.
 
+        Args:
+            still_ours: is asked right before each request that deletes, after all that is looked up for it;
+                what it raises ends the deletion there.
+
         Raises:
             InvalidInput: the store does not let us delete.
         """
 
-    def delete_attachment(self, model_id: ModelId, sha256: Digest) -> None:
-        """Delete one attachment; nothing if there is none. Raises InvalidInput as `delete_model`."""
+    def delete_attachment(self, model_id: ModelId, sha256: Digest, still_ours: StillOurs) -> None:
+        """Delete one attachment; nothing if there is none. Asks and raises as `delete_model`."""
 
     def ledger_mark(self) -> bytes | None:
         """The object `ledger.json` beside the models, None if there is none; see `LedgerMark`."""

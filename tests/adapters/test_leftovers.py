@@ -113,7 +113,7 @@ def test_an_oci_registry_that_deletes_nothing_says_what_to_set(tmp_path: Path) -
         model_id, *rest = oci_model(tmp_path / "model")
         registry.store_model(model_id, *rest)
         with pytest.raises(InvalidInput, match="REGISTRY_STORAGE_DELETE_ENABLED=true"):
-            registry.delete_model(model_id)
+            registry.delete_model(model_id, lambda: None)
         assert registry.exists(model_id)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from domain.registry.artifact import StagedArtifact
+from domain.registry.canonical import digest
 from domain.registry.errors import DomainException, IntegrityError, InvalidInput, Unavailable
 from domain.registry.manifest import Manifest, ModelId
 from tests.adapters.artifacts import staged
@@ -280,6 +281,50 @@ def test_eight_processes_that_store_the_same_large_model_all_succeed(
     (model_id,) = registry.list()
     registry.retrieve_model(model_id, tmp_path / "out")
     assert (tmp_path / "out" / "model.bin").read_bytes() == LARGE["model.bin"]
+
+
+def test_a_listing_that_stalls_deletes_nothing_that_was_stored_again(
+    s3_server: S3Server, bucket: str, tmp_path: Path
+) -> None:
+    """When it is answered the time may be over: whatever it found is asked about once more."""
+    model_id, artifact, manifest = model(tmp_path / "m")
+    stalled = False
+
+    def stall(**_: Any) -> None:
+        nonlocal stalled
+        stalled = True
+        adapter(s3_server, bucket).store_model(model_id, artifact, manifest)
+
+    def factory() -> Any:
+        client = s3_server.client()
+        client.meta.events.register("before-call.s3.ListObjectsV2", stall)
+        return client
+
+    def still_ours() -> None:
+        if stalled:
+            raise Unavailable("the time is over")
+
+    adapter(s3_server, bucket).store_model(model_id, artifact, manifest)
+    with pytest.raises(Unavailable, match="the time is over"):
+        adapter(s3_server, bucket, client_factory=factory).delete_model(model_id, still_ours)
+    adapter(s3_server, bucket).retrieve_model(model_id, tmp_path / "out")
+
+
+def test_what_deletes_gives_up_early_and_is_sent_once(s3_server: S3Server, bucket: str) -> None:
+    """A late second try could delete what was stored again."""
+    from botocore.exceptions import ReadTimeoutError
+
+    registry = adapter(s3_server, bucket)
+    sent: list[object] = []
+
+    def refuse(request: Any, **_: Any) -> None:
+        sent.append(request)
+        raise ReadTimeoutError(endpoint_url=s3_server.endpoint)
+
+    registry._deleting.client.meta.events.register("before-send.s3.DeleteObjects", refuse)
+    with pytest.raises(Unavailable):
+        registry.delete_model(ModelId(digest(b"any")), lambda: None)
+    assert len(sent) == 1
 
 
 def test_a_forked_process_makes_its_own_client(s3_server: S3Server, bucket: str) -> None:

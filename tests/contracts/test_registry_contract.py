@@ -16,7 +16,7 @@ import pytest
 
 from domain.registry.artifact import StagedArtifact
 from domain.registry.canonical import digest
-from domain.registry.errors import DomainException, IntegrityError, InvalidInput, NotFound
+from domain.registry.errors import DomainException, IntegrityError, InvalidInput, NotFound, Unavailable
 from domain.registry.manifest import Manifest, ModelId
 from domain.registry.ports import CollectablePort, StoredFile
 from tests.adapters.artifacts import staged
@@ -311,7 +311,7 @@ def test_a_deleted_model_is_gone_and_can_be_stored_again(store: Store) -> None:
     sha256 = store.reopen().attach(gone, b"a plot")
     store.reopen().attach(kept, b"a plot")
     for _ in range(2):
-        store.reopen().delete_model(gone)
+        store.reopen().delete_model(gone, _always)
         registry = store.reopen()
         assert not registry.exists(gone)
         assert [model.model_id for model in registry.stored()] == [kept] == list(registry.list())
@@ -323,7 +323,7 @@ def test_a_deleted_model_is_gone_and_can_be_stored_again(store: Store) -> None:
     store.reopen().attach(gone, b"a plot")
     store.reopen().retrieve_model(gone, store.directory / "again")
     assert store.reopen().read_attachment(gone, sha256) == b"a plot"
-    store.reopen().delete_model(UNKNOWN)
+    store.reopen().delete_model(UNKNOWN, _always)
     assert list(store.reopen().list()) == sorted([gone, kept])
 
 
@@ -333,7 +333,7 @@ def test_what_a_crash_left_is_deleted_like_a_model(store: Store) -> None:
     store.overwrite(f"models/{model_id}/artifact/model.bin", FILES["model.bin"])
     store.reopen().attach(model_id, b"a plot")
     assert [model.model_id for model in store.reopen().stored()] == [model_id]
-    store.reopen().delete_model(model_id)
+    store.reopen().delete_model(model_id, _always)
     assert list(store.reopen().stored()) == []
     assert store.stored(0) == model_id
 
@@ -344,7 +344,7 @@ def test_a_deleted_attachment_leaves_all_others(store: Store) -> None:
     kept = store.reopen().attach(model_id, b"a plot")
     gone = store.reopen().attach(model_id, b"a table")
     for _ in range(2):
-        store.reopen().delete_attachment(model_id, gone)
+        store.reopen().delete_attachment(model_id, gone, _always)
         with pytest.raises(NotFound):
             store.reopen().read_attachment(model_id, gone)
     (found,) = store.reopen().stored()
@@ -352,6 +352,41 @@ def test_a_deleted_attachment_leaves_all_others(store: Store) -> None:
     assert store.reopen().exists(model_id)
     assert store.reopen().attach(model_id, b"a table") == gone
     assert store.reopen().read_attachment(model_id, gone) == b"a table"
+
+
+def _always() -> None:
+    """What is deleted is ours, however long it takes."""
+
+
+def test_each_deletion_asks_first_whether_it_still_may(store: Store) -> None:
+    """Refused at once, all is still there; refused at any later request, the next try deletes the rest."""
+    model_id = store.stored()
+    sha256 = store.reopen().attach(model_id, b"a plot")
+    asked = 0
+
+    def no_longer() -> None:
+        nonlocal asked
+        if asked == 0:
+            raise Unavailable("no longer ours")
+        asked -= 1
+
+    for delete in (
+        lambda registry: registry.delete_attachment(model_id, sha256, no_longer),
+        lambda registry: registry.delete_model(model_id, no_longer),
+    ):
+        with pytest.raises(Unavailable, match="no longer ours"):
+            delete(store.reopen())
+        assert store.reopen().read_attachment(model_id, sha256) == b"a plot"
+        store.reopen().retrieve_model(model_id, store.directory / f"retrieved-{random.randbytes(4).hex()}")
+    for allowed in range(1, 30):
+        asked = allowed
+        try:
+            store.reopen().delete_model(model_id, no_longer)
+        except Unavailable:
+            continue
+        break
+    assert list(store.reopen().stored()) == []
+    assert store.stored() == model_id
 
 
 def test_the_mark_is_kept_beside_the_models(store: Store) -> None:
@@ -380,7 +415,7 @@ def test_a_model_that_is_deleted_while_it_is_stored_can_be_stored_afterwards(sto
             store.reopen().store_model(model_id, artifact, manifest)
 
     def delete() -> None:
-        store.reopen().delete_model(model_id)
+        store.reopen().delete_model(model_id, _always)
 
     with ThreadPoolExecutor(4) as pool:
         for done in [pool.submit(each) for each in [write, delete, write] * 4]:

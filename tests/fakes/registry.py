@@ -12,7 +12,7 @@ from domain.registry.artifact import StagedArtifact, as_artifact_path
 from domain.registry.canonical import Digest, as_digest, digest
 from domain.registry.errors import IntegrityError, InvalidInput, NotFound
 from domain.registry.manifest import ModelId, as_model_id
-from domain.registry.ports import Leftover, StoredAttachment, StoredFile, StoredModel
+from domain.registry.ports import Leftover, StillOurs, StoredAttachment, StoredFile, StoredModel
 from veritasvault.adapters.retrieval import require_same, retrieve, verified_manifest
 
 
@@ -86,12 +86,14 @@ class FakeModelRegistry:
                 ),
             )
 
-    def delete_model(self, model_id: ModelId) -> None:
+    def delete_model(self, model_id: ModelId, still_ours: StillOurs) -> None:
         home = f"{self._home(model_id)}/"
         for key in [key for key in list(self.objects) if key.startswith(home)]:
+            still_ours()
             self._remove(key)
 
-    def delete_attachment(self, model_id: ModelId, sha256: Digest) -> None:
+    def delete_attachment(self, model_id: ModelId, sha256: Digest, still_ours: StillOurs) -> None:
+        still_ours()
         self._remove(f"{self._home(model_id)}/attachments/{as_digest('attachment', sha256)}")
 
     def leftovers(self) -> Iterator[Leftover]:

@@ -32,7 +32,7 @@ from domain.registry.ledger.ledger import Ledger
 from domain.registry.ledger.view import LedgerView
 from domain.registry.lifecycle.service import Outcome
 from domain.registry.manifest import Manifest, ModelId
-from domain.registry.ports import Leftover, StoredCheckpoint
+from domain.registry.ports import Leftover, StillOurs, StoredCheckpoint
 from tests.adapters.artifacts import staged
 from tests.exactly_once.candidates import lineage
 from tests.fakes.events import AT, next_registered, refused
@@ -257,7 +257,7 @@ def test_a_deletion_that_fails_is_finished_by_the_next_run(
     """The batch stays condemned; nobody else deletes until the time of the run that failed is over."""
     left = yard.abandon()
 
-    def away(model_id: ModelId) -> None:
+    def away(model_id: ModelId, still_ours: StillOurs) -> None:
         raise Unavailable("the store is away")
 
     with monkeypatch.context() as patched:

@@ -125,12 +125,14 @@ class Collector:
         view = self._ledger.view()
         require_own(view, condemned)
         require_unlisted(references.read(view), condemned)
+
+        def still_ours() -> None:
+            self._require_time(condemned, end)
+
         for model_id in condemned.models:
-            self._require_time(condemned, end)
-            self._repository.delete_model(model_id)
+            self._repository.delete_model(model_id, still_ours)
         for one in condemned.attachments:
-            self._require_time(condemned, end)
-            self._repository.delete_attachment(one.model_id, one.sha256)
+            self._repository.delete_attachment(one.model_id, one.sha256, still_ours)
         at = self._clock.now()
         done = self._ledger.commit(lambda view: decide_collected(view, condemned, provenance, at))
         collected = done[0].event

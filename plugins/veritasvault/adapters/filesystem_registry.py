@@ -16,7 +16,7 @@ from domain.registry.artifact import StagedArtifact, as_artifact_path
 from domain.registry.canonical import Digest, as_digest, digest
 from domain.registry.errors import IntegrityError, InvalidInput, NotFound, Unavailable
 from domain.registry.manifest import ModelId, as_model_id
-from domain.registry.ports import Leftover, StoredAttachment, StoredFile, StoredModel
+from domain.registry.ports import Leftover, StillOurs, StoredAttachment, StoredFile, StoredModel
 from domain.registry.staging import flush_directory, make_directories, private_directory, unavailable
 from veritasvault.adapters.retrieval import require_same, retrieve, verified_manifest
 from veritasvault.adapters.staging_leftovers import StagingLeftovers
@@ -111,15 +111,15 @@ class FilesystemModelRegistry:
             )
             yield StoredModel(model_id, max(times), attachments)
 
-    def delete_model(self, model_id: ModelId) -> None:
+    def delete_model(self, model_id: ModelId, still_ours: StillOurs) -> None:
         home = self._home(model_id)
         with self._translated(f"deleting model {model_id} in {self.root}"):
-            self._take_away(home)
+            self._take_away(home, still_ours)
 
-    def delete_attachment(self, model_id: ModelId, sha256: Digest) -> None:
+    def delete_attachment(self, model_id: ModelId, sha256: Digest, still_ours: StillOurs) -> None:
         place = self._home(model_id) / "attachments" / as_digest("attachment", sha256)
         with self._translated(f"deleting {self._name(place)}"):
-            self._take_away(place)
+            self._take_away(place, still_ours)
 
     def leftovers(self) -> Iterator[Leftover]:
         return StagingLeftovers(self.staging).leftovers()
@@ -155,11 +155,12 @@ class FilesystemModelRegistry:
             except InvalidInput:
                 continue
 
-    def _take_away(self, place: Path) -> None:
+    def _take_away(self, place: Path, still_ours: StillOurs) -> None:
         """Rename something into private staging, which removes it at exit, or sweeps it after a crash."""
         if _stat(place) is None:
             return
         with private_directory(self.staging) as temporary:
+            still_ours()
             try:
                 place.rename(temporary / "deleted")
             except FileNotFoundError:

@@ -13,7 +13,7 @@ from domain.registry.artifact import StagedArtifact, as_artifact_path
 from domain.registry.canonical import Digest, as_digest, digest
 from domain.registry.errors import IntegrityError, InvalidInput, NotFound, Unavailable
 from domain.registry.manifest import ModelId, as_model_id
-from domain.registry.ports import Leftover, StoredAttachment, StoredFile, StoredModel
+from domain.registry.ports import Leftover, StillOurs, StoredAttachment, StoredFile, StoredModel
 from veritasvault.adapters.git_branch import GitBranch
 from veritasvault.adapters.git_lfs_objects import LfsObjects, LfsTransfer, Pointer
 from veritasvault.adapters.retrieval import require_same, retrieve, verified_manifest
@@ -146,13 +146,13 @@ class GitLfsModelRegistry:
             )
             yield StoredModel(model_id, max(known, default=None), attachments)
 
-    def delete_model(self, model_id: ModelId) -> None:
-        self._delete(f"deleting model {model_id}", f"models/{as_model_id('model_id', model_id)}/")
+    def delete_model(self, model_id: ModelId, still_ours: StillOurs) -> None:
+        self._delete(f"deleting model {model_id}", f"models/{as_model_id('model_id', model_id)}/", still_ours)
 
-    def delete_attachment(self, model_id: ModelId, sha256: Digest) -> None:
+    def delete_attachment(self, model_id: ModelId, sha256: Digest, still_ours: StillOurs) -> None:
         home = f"models/{as_model_id('model_id', model_id)}"
         place = f"{home}/attachments/{as_digest('attachment', sha256)}"
-        self._delete(f"deleting an attachment of model {model_id}", place)
+        self._delete(f"deleting an attachment of model {model_id}", place, still_ours)
 
     def leftovers(self) -> Iterator[Leftover]:
         return self._leftovers.leftovers()
@@ -171,8 +171,9 @@ class GitLfsModelRegistry:
 
         self._branch.change("marking the registry", missing)
 
-    def _delete(self, message: str, path: str) -> None:
+    def _delete(self, message: str, path: str, still_ours: StillOurs) -> None:
         def there(newest: str | None) -> dict[str, None]:
+            still_ours()
             return {} if newest is None else {file.path: None for file in self._branch.files(newest, path)}
 
         self._branch.change(message, there)

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
 from domain.registry.errors import IntegrityError, InvalidInput, NotFound
-from domain.registry.ports import StoredFile
+from domain.registry.ports import StillOurs, StoredFile
 from domain.registry.staging import flush_directory
 from veritasvault.adapters.durable_files import sync
 
@@ -59,9 +59,14 @@ class RunArtifacts:
             path.write_bytes(content)
             self.put_file(name, path)
 
-    def remove(self, name: str) -> None:
-        """Delete a file, or all below a folder; nothing if it is not there."""
+    def remove(self, name: str, still_ours: StillOurs) -> None:
+        """Delete a file, or all below a folder; nothing if it is not there.
+
+        Args:
+            still_ours: is asked between looking for it and deleting it.
+        """
         if name in self.sizes(posixpath.dirname(name)) or self.sizes(name):
+            still_ours()
             self._repository.delete_artifacts(name)
 
     def sizes(self, folder: str) -> dict[str, int]:

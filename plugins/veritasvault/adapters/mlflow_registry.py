@@ -32,7 +32,7 @@ from domain.registry.artifact import Artifact, ArtifactFile, StagedArtifact, as_
 from domain.registry.canonical import Digest, as_digest, digest
 from domain.registry.errors import IntegrityError, InvalidInput, NotFound
 from domain.registry.manifest import ModelId, as_model_id
-from domain.registry.ports import Leftover, StoredAttachment, StoredFile, StoredModel
+from domain.registry.ports import Leftover, StillOurs, StoredAttachment, StoredFile, StoredModel
 from veritasvault.adapters.mlflow_artifacts import RunArtifacts, artifact_files, stored_name
 from veritasvault.adapters.mlflow_client import MlflowServer
 from veritasvault.adapters.mlflow_flavor import REQUIREMENTS, flavor_files, pins_of
@@ -137,7 +137,7 @@ class MlflowModelRegistry:
             with self._reading():
                 yield self._described(model_id, models[model_id])
 
-    def delete_model(self, model_id: ModelId) -> None:
+    def delete_model(self, model_id: ModelId, still_ours: StillOurs) -> None:
         with self._reading() as client:
             if client is None:
                 return
@@ -145,14 +145,15 @@ class MlflowModelRegistry:
                 # The run last: as long as it is there, another try finds what is left of it.
                 artifacts = self._artifacts(run)
                 for name in (_MANIFEST, _ARTIFACT, _ATTACHMENTS):
-                    artifacts.remove(name)
+                    artifacts.remove(name, still_ours)
+                still_ours()
                 client.delete_run(run.info.run_id)
 
-    def delete_attachment(self, model_id: ModelId, sha256: Digest) -> None:
+    def delete_attachment(self, model_id: ModelId, sha256: Digest, still_ours: StillOurs) -> None:
         name = f"{_ATTACHMENTS}/{as_digest('attachment', sha256)}"
         with self._reading() as client:
             for run in [] if client is None else self._runs(client, model_id):
-                self._artifacts(run).remove(name)
+                self._artifacts(run).remove(name, still_ours)
 
     def leftovers(self) -> Iterator[Leftover]:
         return iter(())

@@ -20,6 +20,7 @@ from urllib.parse import urljoin, urlsplit
 
 from domain.registry.canonical import Digest, digest
 from domain.registry.errors import DomainException, IntegrityError, InvalidInput, Unavailable
+from domain.registry.ports import StillOurs
 from veritasvault.adapters.oci_credentials import find_credentials
 from veritasvault.adapters.oci_manifest import IMAGE_MANIFEST
 
@@ -27,6 +28,8 @@ MIB = 1 << 20
 _CHUNK = MIB
 _TIMEOUT = (5.0, 60.0)
 """Seconds to connect, and between two pieces of an answer."""
+_TIMEOUT_DELETING = (5.0, 20.0)
+"""With signing in and asking again it stays below the half of `LEASE` that a request to delete may take."""
 _RETRIES = 4
 _ATTEMPTS = 6
 _DISTURBED = ("DIGEST_INVALID", "MANIFEST_BLOB_UNKNOWN")
@@ -126,10 +129,13 @@ class OciRepository:
             time.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311 - spreads writers, hides nothing
         raise refusal
 
-    def delete_manifest(self, tag: str) -> None:
+    def delete_manifest(self, tag: str, still_ours: StillOurs) -> None:
         """Delete the image manifest behind a tag with all tags that name it; nothing if there is none.
 
         Its blobs stay until the registry collects them.
+
+        Args:
+            still_ours: is asked between looking for the manifest and deleting it.
 
         Raises:
             InvalidInput: the registry does not let anybody delete.
@@ -138,7 +144,9 @@ class OciRepository:
         if data is None:
             return
         doing = f"deleting the image manifest {tag}"
-        with self._answer(doing, "DELETE", self._path(f"manifests/sha256:{digest(data)}")) as answer:
+        place = self._path(f"manifests/sha256:{digest(data)}")
+        still_ours()
+        with self._answer(doing, "DELETE", place, timeout=_TIMEOUT_DELETING) as answer:
             if answer.status_code == 405:
                 raise InvalidInput(
                     "registry",
@@ -231,10 +239,11 @@ class OciRepository:
         with self._translated(doing):
             session = self._session_of_this_process()
             url = urljoin(self._base, place)
-            answer = session.request(method, url, timeout=_TIMEOUT, **options)
+            options = {"timeout": _TIMEOUT, **options}
+            answer = session.request(method, url, **options)
             if answer.status_code == 401 and self._sign_in(answer, doing):
                 answer.close()
-                answer = session.request(method, url, timeout=_TIMEOUT, **options)
+                answer = session.request(method, url, **options)
             with closing(answer):
                 yield answer
 

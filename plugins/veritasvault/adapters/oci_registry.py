@@ -13,7 +13,7 @@ from domain.registry.artifact import StagedArtifact, as_artifact_path
 from domain.registry.canonical import Digest, as_digest, digest
 from domain.registry.errors import IntegrityError, InvalidInput, NotFound, Unavailable
 from domain.registry.manifest import ModelId, as_model_id
-from domain.registry.ports import Leftover, StoredAttachment, StoredFile, StoredModel
+from domain.registry.ports import Leftover, StillOurs, StoredAttachment, StoredFile, StoredModel
 from domain.registry.staging import unavailable
 from veritasvault.adapters.oci_client import MIB, OciRepository
 from veritasvault.adapters.oci_manifest import (
@@ -133,13 +133,13 @@ class OciModelRegistry:
             listed = sorted(models[model_id], key=lambda attachment: attachment.sha256)
             yield StoredModel(ModelId(Digest(model_id)), None, tuple(listed))
 
-    def delete_model(self, model_id: ModelId) -> None:
+    def delete_model(self, model_id: ModelId, still_ours: StillOurs) -> None:
         own = [tag for tag in self._repository.tags() if tag.startswith(as_model_id("model_id", model_id))]
         # The model's own tag is the shortest: without it nothing else is looked for.
-        self._delete(sorted(own, key=len))
+        self._delete(sorted(own, key=len), still_ours)
 
-    def delete_attachment(self, model_id: ModelId, sha256: Digest) -> None:
-        self._delete([_attachment_tag(model_id, sha256)])
+    def delete_attachment(self, model_id: ModelId, sha256: Digest, still_ours: StillOurs) -> None:
+        self._delete([_attachment_tag(model_id, sha256)], still_ours)
 
     def leftovers(self) -> Iterator[Leftover]:
         return iter(())
@@ -163,9 +163,9 @@ class OciModelRegistry:
         self._settle_bytes(f"the configuration of {_MARK_TAG}", package.config)
         self._repository.put_manifest(_MARK_TAG, package.manifest)
 
-    def _delete(self, tags: Iterable[str]) -> None:
+    def _delete(self, tags: Iterable[str], still_ours: StillOurs) -> None:
         for tag in tags:
-            self._repository.delete_manifest(tag)
+            self._repository.delete_manifest(tag, still_ours)
 
     def _layers(self, model_id: ModelId) -> Mapping[str, Layer] | None:
         data = self._repository.read_manifest(model_id)

@@ -11,7 +11,7 @@ from typing import Any
 from domain.registry.errors import DomainException, IntegrityError, InvalidInput, Unavailable
 
 ClientFactory = Callable[[], Any]
-"""Makes a boto3 S3 client; called once in each process."""
+"""Makes a boto3 S3 client; called once in each process by each bucket."""
 
 MISSING = frozenset({"404", "NoSuchKey", "NotFound"})
 TAKEN = frozenset({"412", "PreconditionFailed", "409", "ConditionalRequestConflict"})
@@ -133,9 +133,17 @@ def code_of(error: Any) -> str:
 
 
 def own_client(
-    endpoint_url: str | None, region_name: str | None, credentials: dict[str, str]
+    endpoint_url: str | None,
+    region_name: str | None,
+    credentials: dict[str, str],
+    *,
+    deleting: bool = False,
 ) -> ClientFactory:
-    """A client from explicit keys, or from the usual AWS chain if `credentials` is empty."""
+    """A client from explicit keys, or from the usual AWS chain if `credentials` is empty.
+
+    Args:
+        deleting: for a client that gives up early, and repeats nothing.
+    """
 
     def make() -> Any:
         import boto3
@@ -145,15 +153,15 @@ def own_client(
             "s3",
             endpoint_url=endpoint_url,
             region_name=region_name or session.region_name or "us-east-1",
-            config=_config(endpoint_url),
+            config=_config(endpoint_url, deleting),
             **credentials,
         )
 
     return make
 
 
-def airflow_client(connection: str, endpoint_url: str | None) -> ClientFactory:
-    """A client from an Airflow connection, through the amazon provider's hook."""
+def airflow_client(connection: str, endpoint_url: str | None, *, deleting: bool = False) -> ClientFactory:
+    """A client from an Airflow connection, through the amazon provider's hook; `deleting` as `own_client`."""
 
     def make() -> Any:
         from veritasvault.adapters.airflow_connection import require_connection, unusable_connection
@@ -170,23 +178,25 @@ def airflow_client(connection: str, endpoint_url: str | None) -> ClientFactory:
         try:
             found = S3Hook(aws_conn_id=connection).conn_config
             endpoint = endpoint_url or found.get_service_endpoint_url("s3")
-            hook = S3Hook(aws_conn_id=connection, config=_config(endpoint))
+            hook = S3Hook(aws_conn_id=connection, config=_config(endpoint, deleting))
             if endpoint_url is None:
                 return hook.get_conn()
-            return hook.get_session().client("s3", endpoint_url=endpoint, config=_config(endpoint))
+            return hook.get_session().client("s3", endpoint_url=endpoint, config=_config(endpoint, deleting))
         except (AirflowException, ValueError) as error:
             raise unusable_connection(connection, error) from None
 
     return make
 
 
-def _config(endpoint_url: str | None) -> Any:
+def _config(endpoint_url: str | None, deleting: bool) -> Any:
     from botocore.config import Config
 
     return Config(
         connect_timeout=5,
-        read_timeout=60,
-        retries={"max_attempts": 3, "mode": "standard"},
+        # What deletes has to be over within half of `LEASE`, and a late second try would delete what was
+        # stored again (ADR 13).
+        read_timeout=20 if deleting else 60,
+        retries={"max_attempts": 0 if deleting else 3, "mode": "standard"},
         # Servers of one's own seldom have a host name for each bucket.
         s3={"addressing_style": "path" if endpoint_url else "auto"},
     )

@@ -15,7 +15,7 @@ from domain.registry.artifact import ArtifactFile, StagedArtifact, as_artifact_p
 from domain.registry.canonical import Digest, as_digest, digest
 from domain.registry.errors import IntegrityError, InvalidInput, NotFound, Unavailable
 from domain.registry.manifest import ModelId, as_model_id
-from domain.registry.ports import Leftover, StoredAttachment, StoredFile, StoredModel
+from domain.registry.ports import Leftover, StillOurs, StoredAttachment, StoredFile, StoredModel
 from veritasvault.adapters.retrieval import require_same, retrieve, verified_manifest
 from veritasvault.adapters.s3_client import (
     MISSING,
@@ -61,17 +61,22 @@ class S3ModelRegistryAdapter:
             endpoint_url: the server; None is AWS.
             access_key: with `secret_key`; without them the usual AWS chain is asked.
             aws_connection: an Airflow connection id, it then gives credentials, region and endpoint.
-            client_factory: makes the boto3 client instead of all that; called once in each process.
+            client_factory: makes the boto3 client instead of all that; called twice in each process that deletes, else once.
             multipart_threshold: files of more bytes are sent in parts.
             part_size: bytes of a part; what an upload holds in memory.
         """
         keys = {"aws_access_key_id": access_key, "aws_secret_access_key": secret_key}
         credentials = {name: key for name, key in keys.items() if key is not None}
-        if client_factory is None and aws_connection is not None:
-            client_factory = airflow_client(aws_connection, endpoint_url)
-        self._bucket = S3Bucket(
-            bucket_name, client_factory or own_client(endpoint_url, region_name, credentials)
-        )
+
+        def bucket(*, deleting: bool = False) -> S3Bucket:
+            factory = client_factory
+            if factory is None and aws_connection is not None:
+                factory = airflow_client(aws_connection, endpoint_url, deleting=deleting)
+            if factory is None:
+                factory = own_client(endpoint_url, region_name, credentials, deleting=deleting)
+            return S3Bucket(bucket_name, factory)
+
+        self._bucket, self._deleting = bucket(), bucket(deleting=True)
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         self._uploader = Uploader(self._bucket, multipart_threshold, part_size)
 
@@ -147,13 +152,13 @@ class S3ModelRegistryAdapter:
                     attachments.append(StoredAttachment(Digest(match.group(1)), size, modified))
             yield StoredModel(model_id, newest, tuple(attachments))
 
-    def delete_model(self, model_id: ModelId) -> None:
+    def delete_model(self, model_id: ModelId, still_ours: StillOurs) -> None:
         manifest = self._key(model_id, "metadata.json")
-        self._delete([manifest])
-        self._delete([key for key, _, _ in self._keys(self._key(model_id, ""))])
+        self._delete([manifest], still_ours)
+        self._delete([key for key, _, _ in self._keys(self._key(model_id, ""))], still_ours)
 
-    def delete_attachment(self, model_id: ModelId, sha256: Digest) -> None:
-        self._delete([self._key(model_id, "attachments", as_digest("attachment", sha256))])
+    def delete_attachment(self, model_id: ModelId, sha256: Digest, still_ours: StillOurs) -> None:
+        self._delete([self._key(model_id, "attachments", as_digest("attachment", sha256))], still_ours)
 
     def leftovers(self) -> Iterator[Leftover]:
         client = self._bucket.client
@@ -191,13 +196,14 @@ class S3ModelRegistryAdapter:
                 Bucket=self._bucket.name, Key=f"{self._prefix}ledger.json", Body=mark
             )
 
-    def _delete(self, keys: Sequence[str]) -> None:
-        client = self._bucket.client
+    def _delete(self, keys: Sequence[str], still_ours: StillOurs) -> None:
+        client = self._deleting.client
         for start in range(0, len(keys), _DELETED_AT_ONCE):
             names: list[dict[str, Any]] = [
                 {"Key": self._prefix + key} for key in keys[start : start + _DELETED_AT_ONCE]
             ]
-            with self._bucket.translated(f"deleting {keys[start]}"):
+            still_ours()
+            with self._deleting.translated(f"deleting {keys[start]}"):
                 answer = client.delete_objects(
                     Bucket=self._bucket.name, Delete={"Objects": names, "Quiet": True}
                 )
