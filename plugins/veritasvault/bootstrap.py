@@ -340,7 +340,13 @@ class Application:
         from domain.registry.lifecycle.service import ModelLifecycle
 
         return ModelLifecycle(
-            self.catalog, self.ledger, self.policy, roles=self.roles, people=self.people, clock=self.clock
+            self.catalog,
+            self.ledger,
+            self.policy,
+            roles=self.roles,
+            people=self.people,
+            clock=self.clock,
+            collector=self.collector,
         )
 
     @property

@@ -30,7 +30,7 @@ from domain.registry.events.collection import AttachmentOfModel, CollectedEvent,
 from domain.registry.events.lifecycle import ModelEvaluatedEvent
 from domain.registry.ledger.ledger import Ledger
 from domain.registry.ledger.view import LedgerView
-from domain.registry.lifecycle.service import Outcome
+from domain.registry.lifecycle.service import ModelLifecycle, Outcome
 from domain.registry.manifest import Manifest, ModelId
 from domain.registry.ports import Leftover, StillOurs, StoredCheckpoint
 from tests.adapters.artifacts import staged
@@ -39,7 +39,7 @@ from tests.fakes.events import AT, next_registered, refused
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.registry import FakeModelRegistry
 from tests.fakes.signer import FakeSigner
-from tests.registry.board import Board
+from tests.registry.board import ROLES, Board, StoppedClock
 from tests.registry.interleaving import ManualClock
 from tests.registry.test_checkpoint import GOLDEN, REWRITE
 from tests.registry.test_registration import Desk
@@ -302,6 +302,30 @@ def test_an_evaluation_whose_evidence_gc_takes_is_refused_and_can_be_repeated(tm
     board.ledger.commit(lambda view: [_collected(condemned)])
     (event,) = evaluate(lambda: board.repository.attach(row.model_id, b"newer")).events
     assert event.KIND == "ModelEvaluated"
+
+
+def test_an_evaluation_finishes_what_a_killed_gc_condemned(tmp_path: Path) -> None:
+    """Nobody has to run gc first: when its time is over, what it condemned goes, and evidence is stored anew."""
+    board = Board(tmp_path)
+    board.register()
+    (row,) = board.catalog.versions()
+    evidence = board.repository.attach(row.model_id, b"newer")
+    unnamed = (AttachmentOfModel(row.model_id, evidence),)
+    board.ledger.commit(lambda view: [dataclasses.replace(_condemned(0), models=(), attachments=unnamed)])
+    clock = ManualClock()
+    clock.moment = AT + dt.timedelta(minutes=6)
+    collector = Collector(board.repository, board.ledger, clock=clock)
+    lifecycle = ModelLifecycle(
+        board.catalog, board.ledger, board.policy, roles=ROLES, clock=StoppedClock(), collector=collector
+    )
+
+    def attach() -> None:
+        assert CollectionState.of(board.ledger.view()).open is None
+        board.repository.attach(row.model_id, b"newer")
+
+    (event,) = lifecycle.evaluate(row.name, row.version, evidence, (), "olga", attach=attach).events
+    assert event.KIND == "ModelEvaluated"
+    assert board.repository.read_attachment(row.model_id, evidence) == b"newer"
 
 
 steps = st.lists(st.sampled_from(["register", "condemn", "collect", "other"]), max_size=30)

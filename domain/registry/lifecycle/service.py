@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from domain.registry.canonical import Digest
 from domain.registry.catalog import ModelCatalog
+from domain.registry.collection.collector import Collector
 from domain.registry.collection.state import require_still_stored, storing_from
 from domain.registry.errors import InvalidInput, NotFound, NotPermitted
 from domain.registry.events import ModelRegisteredEvent
@@ -79,12 +80,15 @@ class ModelLifecycle:
         roles: Mapping[str, Sequence[str]],
         clock: Clock,
         people: Mapping[str, str] | None = None,
+        collector: Collector | None = None,
     ) -> None:
         """
         Args:
             roles: by a person's name, what the configuration gives them.
             people: the one name of a person by each other that they go by, such as a login's or a commit's.
                 Commands given under any of them are recorded under the one.
+            collector: finishes what a killed gc was deleting of a version that is evaluated; without one,
+                that evaluation fails until gc runs again.
         """
         self._catalog = catalog
         self._ledger = ledger
@@ -92,6 +96,7 @@ class ModelLifecycle:
         self._roles = roles
         self._clock = clock
         self._people = people or {}
+        self._collector = collector
 
     def actor(self, name: str) -> Actor:
         """The person whom a name means, with the roles they have."""
@@ -289,11 +294,15 @@ class ModelLifecycle:
 
         Raises:
             NotFound: the version is not registered.
-            CondemnedMeanwhile: gc takes an attachment of the version at this moment; a retry succeeds.
+            CondemnedMeanwhile, CollectionUnderWay: gc takes an attachment of the version at this moment; a
+                retry succeeds.
         """
         at, who = self._clock.now(), self.actor(actor).name
         row = self._catalog.resolve(f"{name}@{version}")
-        since = storing_from(self._ledger.view(), row.model_id)
+        if self._collector is None:
+            since = storing_from(self._ledger.view(), row.model_id)
+        else:
+            since = self._collector.settled(row.model_id, {"actor": who})
         attach()
 
         def decide(view: LedgerView) -> Sequence[LifecycleEvent]:

@@ -61,7 +61,8 @@ class S3ModelRegistryAdapter:
             endpoint_url: the server; None is AWS.
             access_key: with `secret_key`; without them the usual AWS chain is asked.
             aws_connection: an Airflow connection id, it then gives credentials, region and endpoint.
-            client_factory: makes the boto3 client instead of all that; called twice in each process that deletes, else once.
+            client_factory: makes the boto3 client instead of all that; called once in each process, and once
+                more in one that deletes.
             multipart_threshold: files of more bytes are sent in parts.
             part_size: bytes of a part; what an upload holds in memory.
         """
