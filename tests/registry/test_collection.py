@@ -305,7 +305,7 @@ def test_an_evaluation_whose_evidence_gc_takes_is_refused_and_can_be_repeated(tm
 
 
 def test_an_evaluation_finishes_what_a_killed_gc_condemned(tmp_path: Path) -> None:
-    """Nobody has to run gc first: when its time is over, what it condemned goes, and evidence is stored anew."""
+    """Nobody has to run gc first: once its time is over, what it condemned goes, and is then stored anew."""
     board = Board(tmp_path)
     board.register()
     (row,) = board.catalog.versions()
