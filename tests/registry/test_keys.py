@@ -174,6 +174,7 @@ def test_a_registration_that_is_tried_again_attaches_the_same_bytes(vault: Vault
             raise Unavailable("the ledger is down")
 
     up, vault.port = vault.port, Down()
+    vault.port._origin = up.origin()
     vault.restart()
     with pytest.raises(Unavailable):
         vault.register()
@@ -194,7 +195,8 @@ def test_the_name_of_the_signature_is_not_for_other_attachments(vault: Vault) ->
 def test_a_version_from_before_artifacts_were_signed_is_verified_as_before(vault: Vault) -> None:
     """Its ledger goes on, and signs what comes next."""
     old = _unsigned(vault.register())
-    vault.port = FakeLedger()
+    origin, vault.port = vault.port.origin(), FakeLedger()
+    vault.port._origin = origin
     vault.restart()
     vault.ledger.commit(lambda _: [old])
     vault.ledger.checkpoint()
