@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from domain.registry.errors import Unavailable
+from domain.registry.errors import NotFound, Unavailable
 from domain.registry.events.lifecycle import (
     ApprovalExpiredEvent,
     LifecycleEvent,
@@ -57,7 +57,10 @@ class Platform:
         return bootstrap(self.environment)
 
     def champion(self, name: str = FORECAST) -> int | None:
-        return self.registry.lifecycle.state(name).champion
+        try:
+            return self.registry.lifecycle.state(name).champion
+        except NotFound:
+            return None
 
     def events(self, kind: type[LifecycleEvent], name: str = FORECAST) -> list[Any]:
         found = (one.event for one in self.registry.ledger.view().lifecycle(name))
@@ -115,7 +118,20 @@ class Asked:
     detail: dict[str, Any]
 
     def answered_by(self, person: str, choice: str = "Approve") -> int:
-        """Answer as a person; the status code."""
+        """Answer as a person; the status code, once the task has taken up what was accepted."""
+        status = self._answer(person, choice)
+        if status == 200:
+            until(lambda: self._is_over(person, choice), f"the answer of {person} is taken up")
+        return status
+
+    def _is_over(self, person: str, choice: str) -> bool | None:
+        """A busy Airflow may lose a task that is answered at once, and then asks again."""
+        state = self.states().get(self.role)
+        if state == "awaiting_input":
+            self._answer(person, choice)
+        return state in ("success", "failed", "skipped", "upstream_failed") or None
+
+    def _answer(self, person: str, choice: str) -> int:
         path = (
             f"/api/v2/dags/{PROMOTE}/dagRuns/{self.run_id}/taskInstances/decision.{self.role}/"
             f"{self.map_index}/hitlDetails"
@@ -128,7 +144,11 @@ class Asked:
         return 200
 
     def ended(self) -> str:
-        return self.platform.airflow.client.wait(PROMOTE, self.run_id, PATIENCE)
+        """The state the run ended in; if it does not, the states of its tasks are told."""
+        try:
+            return self.platform.airflow.client.wait(PROMOTE, self.run_id, PATIENCE)
+        except Unavailable as error:
+            raise AssertionError(f"{error}, its tasks are {self.states()}") from error
 
     def states(self) -> dict[str, str]:
         """The state of each task of the decision, by its role or step."""
