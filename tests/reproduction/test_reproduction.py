@@ -373,9 +373,7 @@ def poison_a_block_of_features(store: Path) -> None:
     """Add 1 to all features of one block, and let every record that names the block name the new one."""
     found: Any = None
     for record in (store / "records").iterdir():
-        parts = [
-            part for part in parts_in(json.loads(record.read_bytes())) if "features-2014-" in part["name"]
-        ]
+        parts = [part for part in parts_in(body_of(record)) if "features-2014-" in part["name"]]
         found = found or (parts[0] if parts else None)
     table = pq.read_table(store / "files" / found["sha256"])
     for name in table.column_names[2:]:
@@ -383,11 +381,17 @@ def poison_a_block_of_features(store: Path) -> None:
     data = canonical_parquet(table, table.schema)
     (store / "files" / digest(data)).write_bytes(data)
     for record in (store / "records").iterdir():
-        document = json.loads(record.read_bytes())
+        document = body_of(record)
         for part in parts_in(document):
             if part["sha256"] == found["sha256"]:
                 part |= {"sha256": digest(data), "size": len(data)}
-        record.write_text(json.dumps(document))
+        body = json.dumps(document).encode()
+        record.write_bytes(digest(body).encode() + b"\n" + body)
+
+
+def body_of(record: Path) -> Any:
+    """What a record says, below the line with its digest."""
+    return json.loads(record.read_bytes().partition(b"\n")[2])
 
 
 def parts_in(document: Any) -> list[dict[str, Any]]:
