@@ -280,9 +280,7 @@ class ModelPipeline:
         spec, rows = self._spec, Rows(**features.rows)
         definition = feature_definition(spec.columns, spec.target)
         dataset = _open(features)
-        training = TrainingSet.load(
-            dataset, definition.columns, definition.target, rows.assets, horizon=definition.horizon
-        )
+        training = TrainingSet.of(dataset, definition, rows.assets)
         evaluation = walk_forward(
             training,
             trainer,

@@ -6,7 +6,6 @@ import datetime as dt
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -231,17 +230,15 @@ class Promotions:
         training = self._training_set(shown, evidence)
         settings = self._spec.promotion
         window = plan_window(training, settings.window_sessions)
-        forecast = partial(self._forecast, training=training, window=window)
+        how, challenger = self._forecast(shown, training, window)
+        how_champion, champion = self._forecast(incumbent, training, window)
         about = {
             "challenger": f"{shown.row.name}@{shown.row.version}",
             "champion": f"{incumbent.row.name}@{incumbent.row.version}",
-            "forecasts": {
-                CHALLENGER: TRAINED_BEFORE if self._has_this_recipe(shown) else AS_REGISTERED,
-                CHAMPION: TRAINED_BEFORE if self._has_this_recipe(incumbent) else AS_REGISTERED,
-            },
+            "forecasts": {CHALLENGER: how, CHAMPION: how_champion},
             "evidence_at_registration": evidence.digest,
         }
-        return compare(training, window, forecast(shown), forecast(incumbent), settings.metric, about)
+        return compare(training, window, challenger, champion, settings.metric, about)
 
     def _training_set(self, shown: ModelVersion, evidence: Evidence) -> TrainingSet:
         """The rows that the challenger was trained on, from its own snapshot."""
@@ -267,10 +264,7 @@ class Promotions:
             )
         features = pipeline.prepare(rows, "inline")
         definition = feature_definition(self._spec.columns, self._spec.target)
-        dataset = Dataset.open(Path(features.path))
-        return TrainingSet.load(
-            dataset, definition.columns, definition.target, rows.assets, horizon=definition.horizon
-        )
+        return TrainingSet.of(Dataset.open(Path(features.path)), definition, rows.assets)
 
     def _has_this_recipe(self, version: ModelVersion) -> bool:
         """Whether a version was trained here, on the features and the target of today's specification."""
@@ -280,8 +274,8 @@ class Promotions:
         columns = tuple(feature["name"] for feature in said["features"])
         return (columns, said["target"]["name"]) == (self._spec.columns, self._spec.target)
 
-    def _forecast(self, version: ModelVersion, training: TrainingSet, window: Fold) -> Floats:
-        """What the version's recipe forecasts of the window when it is trained on what was known before.
+    def _forecast(self, version: ModelVersion, training: TrainingSet, window: Fold) -> tuple[str, Floats]:
+        """How a version forecasts the window, and what: by its recipe, trained on what was known before.
 
         A version that was trained elsewhere has no recipe, and the recipe of one with other features or
         another target is not the specification's: these forecast as they are.
@@ -289,7 +283,8 @@ class Promotions:
         lineage = version.manifest.lineage
         if lineage is None or not self._has_this_recipe(version):
             reference = f"{version.row.name}@{version.row.version}"
-            return self._parts.forecasts.forecast(reference, training.features[window.test], training.names)
+            rows = training.features[window.test]
+            return AS_REGISTERED, self._parts.forecasts.forecast(reference, rows, training.names)
         chosen = {name: value for name, value in lineage.parameters.items() if name != "trainer"}
         model = self._parts.trainer(lineage.parameters["trainer"]).train(
             training.features[window.train],
@@ -298,4 +293,4 @@ class Promotions:
             lineage.seed,
             training.names,
         )
-        return model.predict(training.features[window.test])
+        return TRAINED_BEFORE, model.predict(training.features[window.test])

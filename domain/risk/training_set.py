@@ -15,6 +15,7 @@ from domain.registry.errors import InvalidInput
 
 if TYPE_CHECKING:
     from domain.risk.dataset import Dataset
+    from domain.risk.features import FeatureDefinition
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -69,6 +70,13 @@ class TrainingSet:
     def labelled(self) -> tuple[Floats, Floats]:
         """Features (m, k) and target (m,) of all rows that have a label: what the final model learns from."""
         return self.features[self.known], self.target[self.known]
+
+    @classmethod
+    def of(
+        cls, dataset: Dataset, definition: FeatureDefinition, expected: Sequence[str] | None = None
+    ) -> TrainingSet:
+        """Read a feature set by its definition. Raises as `load`."""
+        return cls.load(dataset, definition.columns, definition.target, expected, horizon=definition.horizon)
 
     @classmethod
     def load(

@@ -525,8 +525,8 @@ class Application:
             "host": socket.gethostname(),
             "code": self.code_version(),
         }
-        author = {"author": self._code_author()[0], "author_email": self._code_author()[1]}
-        return {**found, **{name: value for name, value in author.items() if value}}
+        author = zip(("author", "author_email"), self._code_author(), strict=True)
+        return {**found, **{name: value for name, value in author if value}}
 
     def _code_author(self) -> tuple[str, str]:
         """Name and email of who wrote the code that runs; empty where nobody says so."""

@@ -420,7 +420,7 @@ class ModelLifecycle:
         made = {event.provenance[field] for field in AUTHORS if field in event.provenance}
         return Candidate(
             version=version,
-            risk_tier=min(metadata.risk_tier, self._tier_of_champion(state) or metadata.risk_tier),
+            risk_tier=self._tier(state, version, metadata.risk_tier),
             owner=metadata.owner,
             as_of=event.as_of,
             evidence=_evidence_of(event) if evaluated is None else evaluated.evidence,
@@ -428,11 +428,12 @@ class ModelLifecycle:
             authors=self._with_all_names({metadata.owner, *made, *(name.partition("@")[0] for name in made)}),
         )
 
-    def _tier_of_champion(self, state: Lifecycle) -> RiskTier | None:
+    def _tier(self, state: Lifecycle, version: int, own: RiskTier) -> RiskTier:
         """What displaces a model that needs approval needs as much, whatever it says of itself."""
-        if state.champion is None:
-            return None
-        return self._catalog.show(f"{state.name}@{state.champion}").manifest.metadata.risk_tier
+        if state.champion in (None, version):
+            return own
+        champion = self._catalog.show(f"{state.name}@{state.champion}").manifest.metadata
+        return min(own, champion.risk_tier)
 
     def _by_person(self, proposal: Proposal) -> Proposal:
         return replace(proposal, actor=self.actor(proposal.actor).name)

@@ -89,13 +89,11 @@ class Lifecycle:
 
     def ended_in_refusal(self, version: int, incumbent: int | None, evidence: Digest) -> bool:
         """Whether that proposal was refused after it was made, rather than left unanswered."""
-        proposed, refused = self.proposed.get(version), self.refused.get(version)
+        case = (version, incumbent, evidence)
         return (
-            self.was_proposed(version, incumbent, evidence)
-            and self.was_refused(version, incumbent, evidence)
-            and refused is not None
-            and proposed is not None
-            and refused.sequence > proposed.sequence
+            self.was_proposed(*case)
+            and self.was_refused(*case)
+            and self.refused[version].sequence > self.proposed[version].sequence
         )
 
     def is_waiting(self, version: int, incumbent: int | None, evidence: Digest) -> bool:

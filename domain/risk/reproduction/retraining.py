@@ -146,9 +146,7 @@ def retrain(request: Retraining, parts: RetrainingParts) -> Generator[Step, None
         features = prepare(rows, definition, engine, directory / "features").dataset
     _write(feature_table(features), directory / FEATURES)
     yield _made("features", features)
-    training = TrainingSet.load(
-        features, definition.columns, definition.target, request.assets, horizon=definition.horizon
-    )
+    training = TrainingSet.of(features, definition, request.assets)
     artifact = directory / ARTIFACT
     artifact.mkdir()
     model = parts.trainer(request.trainer).train(
