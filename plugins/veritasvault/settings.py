@@ -46,6 +46,7 @@ class Settings:
         policy: directory of `*.rego` files, or `http(s)://` URL of an OPA server.
         witnesses: `file:///directory` or `s3://bucket[/prefix]`, where checkpoints are witnessed.
         roles: TOML file that says who is risk officer and model validator, see `roles.py`.
+        alerts: TOML file that says which notifiers tell people of a failure, see `notifiers.py`.
         oidc_issuer, oidc_audience, oidc_claim, oidc_jwks, oidc_ca: whose tokens say who commands, see
             `OidcIssuer`; without an issuer no token is believed.
         token_file: where the token of whoever commands is; None takes the operating system's user.
@@ -69,6 +70,7 @@ class Settings:
     policy: str
     witnesses: tuple[str, ...]
     roles: Path
+    alerts: Path
     oidc_issuer: str | None
     oidc_audience: str
     oidc_claim: str
@@ -153,6 +155,7 @@ class Settings:
                 if uri.strip()
             ),
             roles=as_path(values.get("roles") or str(home / "roles.toml")),
+            alerts=as_path(values.get("alerts") or str(home / "alerts.toml")),
             oidc_issuer=values.get("oidc_issuer") or None,
             oidc_audience=values.get("oidc_audience") or AUDIENCE,
             oidc_claim=values.get("oidc_claim") or CLAIMS[0],

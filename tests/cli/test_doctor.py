@@ -13,8 +13,9 @@ from tests.cli.console import Console
 
 ALL = [
     "python", "settings", "home", "registry", "ledger", "keys", "witnesses", "identity", "policy",
-    "snapshots", "tracking", "dask", "spark", "packages", "lock", "airflow database",
+    "alerts", "snapshots", "tracking", "dask", "spark", "packages", "lock", "airflow database",
 ]  # fmt: skip
+SMTP = "airflow.providers.smtp.notifications.smtp.SmtpNotifier"
 
 
 @pytest.fixture
@@ -115,6 +116,38 @@ def test_a_damaged_ledger_is_a_failed_check(console: Console) -> None:
     assert found["ledger"]["status"] == "fail"
     assert "is damaged" in found["ledger"]["detail"]
     assert found["home"]["status"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("notifiers", "expected"),
+    [
+        ("[[notifier]]\nclass = 'nowhere.Notifier'", "'nowhere.Notifier': give the path of a class"),
+        ("[[notifier]]\nclass = 'pathlib.Path'", "'pathlib.Path': give the class of a notifier"),
+        (
+            f"[[notifier]]\nclass = '{SMTP}'\nwhom = 'tea@b.c'",
+            "it does not take the arguments given (whom), correct them",
+        ),
+        ("[notifier]\nclass = 'a.B'", "write a table [[notifier]] for each"),
+        ("[[notifier]]\nto = 'a@b.c'", "VERITAS_ALERTS.notifier.class is None"),
+        ("to: a", "it is not TOML"),
+    ],
+)
+def test_a_notifier_that_could_tell_nobody_is_a_failure(
+    empty: Console, notifiers: str, expected: str
+) -> None:
+    """It is found before anything has to be told; what stands among the arguments is not shown."""
+    file = empty.directory / "alerts.toml"
+    file.write_text(notifiers)
+    check = _checks(Console(empty.home, empty.directory, {"VERITAS_ALERTS": str(file)}))["alerts"]
+    assert check["status"] == "fail"
+    assert expected in check["detail"]
+    assert "tea@b.c" not in str(check)
+
+
+def test_notifiers_that_can_be_made_are_named(console: Console) -> None:
+    (console.home / "alerts.toml").write_text(f"[[notifier]]\nclass = '{SMTP}'\nto = ['risk@example.com']\n")
+    check = _checks(console, code=0)["alerts"]
+    assert (check["status"], check["detail"]) == ("ok", f"failures of audits are told by {SMTP}")
 
 
 def _checks(console: Console, code: int | None = 1) -> dict[str, Any]:

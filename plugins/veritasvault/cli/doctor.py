@@ -25,9 +25,9 @@ _MEANINGS = {"ok": "good", "warn": "unsure", "fail": "bad"}
 def doctor(context: click.Context, as_json: bool) -> None:
     """Say what is configured, reachable and wrong, and how to mend it.
 
-    Looks at settings, storage, ledger, keys, witnesses, identity, policy, snapshots, tracking, engines,
-    packages and Airflow's database. Each check is ok, warn (something optional is missing, or risky) or fail,
-    with a remedy. Exit code 1 if a check fails.
+    Looks at settings, storage, ledger, keys, witnesses, identity, policy, alerts, snapshots, tracking,
+    engines, packages and Airflow's database. Each check is ok, warn (something optional is missing, or
+    risky) or fail, with a remedy. Exit code 1 if a check fails.
 
     \b
     Examples:
@@ -48,7 +48,14 @@ def examine(environment: Mapping[str, str]) -> list[Check]:
     """Run all checks; one that breaks is a failed check, and the others still run."""
     from domain.registry.errors import DomainException
     from veritasvault.bootstrap import bootstrap
-    from veritasvault.cli import checks, engine_checks, identity_check, key_checks, witness_check
+    from veritasvault.cli import (
+        alert_check,
+        checks,
+        engine_checks,
+        identity_check,
+        key_checks,
+        witness_check,
+    )
     from veritasvault.cli.checks import Check
 
     found = [checks.python()]
@@ -65,6 +72,7 @@ def examine(environment: Mapping[str, str]) -> list[Check]:
         "witnesses": lambda: witness_check.witnesses(application),
         "identity": lambda: identity_check.identity(application),
         "policy": lambda: checks.policy(application),
+        "alerts": lambda: alert_check.alerts(application),
         "snapshots": lambda: checks.snapshots(application),
         "tracking": lambda: checks.tracking(application),
         "dask": lambda: engine_checks.dask(application.settings.dask),
