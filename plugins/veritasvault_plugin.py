@@ -14,6 +14,13 @@ class VeritasVaultPlugin(AirflowPlugin):  # type: ignore[misc]
 
     name = "veritasvault"
 
+    @property
+    def fastapi_apps(self) -> list[dict[str, Any]]:
+        """The console. Made when it is asked for, so that only the API server pays for its imports."""
+        from veritasvault.console.app import PREFIX, create_app
+
+        return [{"app": create_app(), "url_prefix": PREFIX, "name": "veritasvault"}]
+
     @classmethod
     def on_load(cls, *_: Any, **__: Any) -> None:
         """Where `[veritasvault] preload` is on, import in the scheduler what its tasks will need."""

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from domain.registry.canonical import digest
 from domain.registry.errors import IntegrityError, InvalidInput, NotFound
-from domain.registry.events import ModelRegisteredEvent
+from domain.registry.events import ModelRegisteredEvent, registered_key, retrained_key
 from domain.registry.events.lifecycle import ModelEvaluatedEvent
 from domain.registry.evidence import AttachmentRef
-from domain.registry.ledger.ledger import Ledger, LedgerView, project
+from domain.registry.ledger.ledger import Ledger, LedgerView, project, recorded
 from domain.registry.ledger.receipt import Receipt
 from domain.registry.lifecycle.state import Lifecycle, challenger
 from domain.registry.manifest import Manifest, ModelId, as_model_id
@@ -142,6 +143,22 @@ class ModelCatalog:
                 "run veritas verify --all"
             )
         return event
+
+    def events(self, rows: Sequence[VersionRow]) -> dict[int, ModelRegisteredEvent]:
+        """The events that registered some versions, by index, looked up at once.
+
+        One that was changed is left out; `event` says what is wrong with it.
+        """
+        keys = [registered_key(row.name, row.recipe, row.model_id) for row in rows]
+        keys += [retrained_key(row.name, row.recipe, row.model_id) for row in rows if row.recipe]
+        by_index = {entry.index: entry for entry in self._ledger.port.find_each(keys).values()}
+        found = {}
+        for row in rows:
+            with suppress(IntegrityError):
+                event = recorded(by_index[row.index]).event if row.index in by_index else None
+                if isinstance(event, ModelRegisteredEvent) and project(event, row.index) == row:
+                    found[row.index] = event
+        return found
 
     def manifest(self, event: ModelRegisteredEvent) -> Manifest:
         """The stored manifest of a version, checked against its model id and its event.

@@ -259,6 +259,33 @@ class LedgerPort(Protocol):
         `before` is an entry's index: only versions registered by earlier entries.
         """
 
+    def models(
+        self,
+        *,
+        containing: str = "",
+        after: str | None = None,
+        before: int | None = None,
+        limit: int | None = None,
+    ) -> Iterator[VersionRow]:
+        """The newest version of each name, in the order of the names' bytes.
+
+        Args:
+            containing: a text that the names contain.
+            after: a name; only those that follow it.
+            before: as for `versions`.
+        """
+
+    def count_models(self, *, containing: str = "", before: int | None = None) -> int:
+        """How many names `models` gives without `after` and `limit`."""
+
+    def dated(
+        self, name: str, *, later_than: dt.date | None = None, before: int | None = None
+    ) -> Iterator[VersionRow]:
+        """Versions of a name with an as-of date, the latest first; of one date, the newest entry first."""
+
+    def mentioning(self, text: bytes, *, before: int | None = None) -> Iterator[Entry]:
+        """Entries whose bytes contain this text, newest first."""
+
     def version(self, name: str, version: int) -> VersionRow | None: ...
 
     def by_model_id(self, model_id: ModelId) -> VersionRow | None:

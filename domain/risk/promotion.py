@@ -107,7 +107,7 @@ class Promotions:
         state = Lifecycle.of(view, name)
         if halt_of(view, state) is not None:
             return None
-        wanting = challengers(view, state)
+        wanting = list(challengers(view, state))
         approved = (
             row
             for row in wanting

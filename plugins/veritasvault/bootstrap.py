@@ -337,14 +337,18 @@ class Application:
 
     @cached_property
     def lifecycle(self) -> ModelLifecycle:
+        return self.lifecycle_of(self.roles, self.people)
+
+    def lifecycle_of(self, roles: Mapping[str, tuple[str, ...]], people: Mapping[str, str]) -> ModelLifecycle:
+        """Decisions by people who have these roles and names; for processes that outlive a change of them."""
         from domain.registry.lifecycle.service import ModelLifecycle
 
         return ModelLifecycle(
             self.catalog,
             self.ledger,
             self.policy,
-            roles=self.roles,
-            people=self.people,
+            roles=roles,
+            people=people,
             clock=self.clock,
             collector=self.collector,
         )

@@ -200,6 +200,48 @@ def test_versions_are_newest_first_by_name_as_of_date_and_earlier_than_an_entry(
     assert list(port.versions("c")) == []
 
 
+def test_models_are_their_newest_versions_in_the_order_of_the_names_bytes(port: LedgerPort) -> None:
+    """Also where a language would order '-' and '_' otherwise; paged by name, and as of an earlier entry."""
+    names = ["a_b", "aa", "a-b", "a.b", "b"]
+    append(port, *(registered(1, 1, name) for name in names))
+    append(port, registered(2, 2, "aa"), registered(3, 3, "aa"))
+    assert [(row.name, row.version) for row in port.models()] == [
+        ("a-b", 1), ("a.b", 1), ("a_b", 1), ("aa", 3), ("b", 1),
+    ]  # fmt: skip
+    assert [row.name for row in port.models(after="a.b", limit=2)] == ["a_b", "aa"]
+    assert [row.version for row in port.models(containing="aa", before=6)] == [2]
+    assert [row.name for row in port.models(containing="_")] == ["a_b"]
+    assert [row.name for row in port.models(before=2)] == ["a_b", "aa"]
+    assert (port.count_models(), port.count_models(containing="b"), port.count_models(before=1)) == (5, 4, 1)
+    assert list(port.models(containing="%")) == []
+
+
+def test_more_models_than_a_page_are_listed_completely(port: LedgerPort) -> None:
+    append(port, *(registered(number, 1, f"m{number:04}") for number in range(1003)))
+    assert [row.name for row in port.models()] == [f"m{number:04}" for number in range(1003)]
+    assert port.count_models() == 1003
+
+
+def test_dated_versions_begin_with_the_latest_date_and_of_one_date_with_the_newest(port: LedgerPort) -> None:
+    days = [dt.date(2020, 1, day) for day in (3, 1, 3, 2)]
+    append(port, *(registered(n, n + 1, as_of=day) for n, day in enumerate(days)))
+    append(port, registered(8, 5, as_of=None, recipe=None), registered(9, 1, "other"))
+    assert [row.version for row in port.dated("volatility")] == [3, 1, 4, 2]
+    assert [row.version for row in port.dated("volatility", later_than=dt.date(2020, 1, 1))] == [3, 1, 4]
+    assert [row.version for row in port.dated("volatility", before=2)] == [1, 2]
+    assert list(port.dated("nothing")) == []
+
+
+def test_entries_that_mention_a_text_come_newest_first(port: LedgerPort) -> None:
+    """The text is bytes as they are, so a percent sign or a backslash in it means itself."""
+    append(port, registered(1, 1, "a"), refused(1), registered(2, 1, "b"), registered(3, 2, "a"))
+    mark = b'"name":"a"'
+    assert [entry.index for entry in port.mentioning(mark)] == [3, 0]
+    assert [entry.index for entry in port.mentioning(mark, before=3)] == [0]
+    assert next(port.mentioning(mark)) == next(port.read(3))
+    assert list(port.mentioning(b'"name":"%"')) == list(port.mentioning(b"\\")) == []
+
+
 def test_a_version_is_found_by_number_and_by_its_first_model_id(port: LedgerPort) -> None:
     twin = registered(1, 2, recipe=None, as_of=None)
     written = append(port, registered(1, 1), twin)

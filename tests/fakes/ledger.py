@@ -117,6 +117,33 @@ class FakeLedger:
             ]
             return iter(rows[:limit])
 
+    def models(
+        self,
+        *,
+        containing: str = "",
+        after: str | None = None,
+        before: int | None = None,
+        limit: int | None = None,
+    ) -> Iterator[VersionRow]:
+        newest: dict[str, VersionRow] = {}
+        for row in self.versions(before=before):
+            newest.setdefault(row.name, row)
+        names = [name for name in sorted(newest) if containing in name and (after is None or name > after)]
+        return iter([newest[name] for name in names[:limit]])
+
+    def count_models(self, *, containing: str = "", before: int | None = None) -> int:
+        return len(list(self.models(containing=containing, before=before)))
+
+    def dated(
+        self, name: str, *, later_than: dt.date | None = None, before: int | None = None
+    ) -> Iterator[VersionRow]:
+        rows = [(row.as_of, row.index, row) for row in self.versions(name, before=before) if row.as_of]
+        kept = [found for found in rows if later_than is None or found[0] > later_than]
+        return iter([row for *_, row in sorted(kept, key=lambda found: found[:2], reverse=True)])
+
+    def mentioning(self, text: bytes, *, before: int | None = None) -> Iterator[Entry]:
+        return (entry for entry in reversed(list(self.read(0, before))) if text in entry.data)
+
     def version(self, name: str, version: int) -> VersionRow | None:
         return next((row for row in self.versions(name) if row.version == version), None)
 

@@ -35,7 +35,7 @@ class LedgerPrefix:
         return {key: entry for key, entry in found.items() if entry.index < self.length}
 
     def read(self, start: int, stop: int | None = None) -> Iterator[Entry]:
-        return self.port.read(start, self.length if stop is None else min(stop, self.length))
+        return self.port.read(start, self._end(stop))
 
     def nodes(self, wanted: Sequence[tuple[int, int]]) -> dict[tuple[int, int], bytes]:
         return self.port.nodes([place for place in wanted if self._covers(*place)])
@@ -51,8 +51,29 @@ class LedgerPrefix:
         before: int | None = None,
         limit: int | None = None,
     ) -> Iterator[VersionRow]:
-        end = self.length if before is None else min(before, self.length)
-        return self.port.versions(name, as_of=as_of, before=end, limit=limit)
+        return self.port.versions(name, as_of=as_of, before=self._end(before), limit=limit)
+
+    def models(
+        self,
+        *,
+        containing: str = "",
+        after: str | None = None,
+        before: int | None = None,
+        limit: int | None = None,
+    ) -> Iterator[VersionRow]:
+        end = self._end(before)
+        return self.port.models(containing=containing, after=after, before=end, limit=limit)
+
+    def count_models(self, *, containing: str = "", before: int | None = None) -> int:
+        return self.port.count_models(containing=containing, before=self._end(before))
+
+    def dated(
+        self, name: str, *, later_than: dt.date | None = None, before: int | None = None
+    ) -> Iterator[VersionRow]:
+        return self.port.dated(name, later_than=later_than, before=self._end(before))
+
+    def mentioning(self, text: bytes, *, before: int | None = None) -> Iterator[Entry]:
+        return self.port.mentioning(text, before=self._end(before))
 
     def version(self, name: str, version: int) -> VersionRow | None:
         return self._seen(self.port.version(name, version))
@@ -74,6 +95,9 @@ class LedgerPrefix:
 
     def self_check(self) -> Iterator[str]:
         return self.port.self_check()
+
+    def _end(self, before: int | None) -> int:
+        return self.length if before is None else min(before, self.length)
 
     def _covers(self, level: int, index: int) -> bool:
         return (index + 1) << level <= self.length

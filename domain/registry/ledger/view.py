@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 
@@ -18,6 +18,8 @@ from domain.registry.manifest import ModelId
 from domain.registry.ports import Entry, LedgerPort, VersionRow
 
 _PAGE = 64
+_BATCH, _FEWEST = 512, 4
+"""Keys in one look-up for many scopes, and for each of them at least."""
 _MOST_NUMBERED = (1 << 40) - 1
 
 
@@ -53,6 +55,25 @@ class LedgerView:
     def lifecycle(self, scope: str) -> Iterator[Recorded]:
         """The events of a name's lifecycle, or of `EVERY_MODEL`, in their order. Raises IntegrityError."""
         return self._numbered(lambda sequence: lifecycle_key(scope, sequence))
+
+    def lifecycles(self, scopes: Sequence[str]) -> dict[str, tuple[Recorded, ...]]:
+        """The events of many names' lifecycles, by name; as `lifecycle`, in far fewer look-ups."""
+        found: dict[str, list[Recorded]] = {scope: [] for scope in scopes}
+        unfinished = set(found)
+        while unfinished:
+            width = max(_FEWEST, _BATCH // len(unfinished))
+            keys = {
+                scope: [lifecycle_key(scope, len(found[scope]) + number) for number in range(width)]
+                for scope in unfinished
+            }
+            there = self.port.find_each([key for of_scope in keys.values() for key in of_scope])
+            for scope, of_scope in keys.items():
+                for key in of_scope:
+                    if key not in there or there[key].index >= self.size:
+                        unfinished.remove(scope)
+                        break
+                    found[scope].append(recorded(there[key]))
+        return {scope: tuple(events) for scope, events in found.items()}
 
     def key_events(self) -> Iterator[Recorded]:
         """The events about signing keys, in their order. Raises IntegrityError."""
@@ -96,10 +117,42 @@ class LedgerView:
                 yield recorded(found[key])
 
     def versions(
-        self, name: str | None = None, *, as_of: dt.date | None = None, limit: int | None = None
+        self,
+        name: str | None = None,
+        *,
+        as_of: dt.date | None = None,
+        before: int | None = None,
+        limit: int | None = None,
     ) -> Iterator[VersionRow]:
         """Versions of one name or all, of one as-of date or all, newest first."""
-        return self.port.versions(name, as_of=as_of, before=self.size, limit=limit)
+        return self.port.versions(name, as_of=as_of, before=self._end(before), limit=limit)
+
+    def models(
+        self, *, containing: str = "", after: str | None = None, limit: int | None = None
+    ) -> Iterator[VersionRow]:
+        """The newest version of each name, in the order of names."""
+        return self.port.models(containing=containing, after=after, before=self.size, limit=limit)
+
+    def count_models(self, *, containing: str = "") -> int:
+        return self.port.count_models(containing=containing, before=self.size)
+
+    def dated(self, name: str, *, later_than: dt.date | None = None) -> Iterator[VersionRow]:
+        """Versions of a name that have an as-of date, the latest first."""
+        return self.port.dated(name, later_than=later_than, before=self.size)
+
+    def about(self, name: str, *, before: int | None = None) -> Iterator[Recorded]:
+        """All events about a model, newest first. Raises IntegrityError if one was changed.
+
+        Args:
+            before: only entries before this index.
+        """
+        # Names are plain ASCII, so canonical JSON has them as they are.
+        found = self.mentioning(f'"name":"{name}"'.encode(), before=before)
+        return (one for one in found if getattr(one.event, "name", None) == name)
+
+    def mentioning(self, text: bytes, *, before: int | None = None) -> Iterator[Recorded]:
+        """The events whose canonical bytes contain a text, newest first. Raises IntegrityError."""
+        return map(recorded, self.port.mentioning(text, before=self._end(before)))
 
     def version(self, name: str, version: int) -> VersionRow | None:
         return self._seen(self.port.version(name, version))
@@ -111,6 +164,9 @@ class LedgerView:
         """The number that the next registration under this name gets."""
         newest = next(self.versions(name, limit=1), None)
         return 1 if newest is None else newest.version + 1
+
+    def _end(self, before: int | None) -> int:
+        return self.size if before is None else min(before, self.size)
 
     def _seen(self, row: VersionRow | None) -> VersionRow | None:
         return None if row is None or row.index >= self.size else row

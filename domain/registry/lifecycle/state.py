@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from types import MappingProxyType
@@ -112,21 +112,16 @@ class Lifecycle:
         )
 
 
-def challengers(view: LedgerView, state: Lifecycle) -> list[VersionRow]:
+def challengers(view: LedgerView, state: Lifecycle) -> Iterator[VersionRow]:
     """The versions that may want the champion's place, later than any champion's; the newest date first."""
-    latest = state.latest_champion_as_of or dt.date.min
     out = state.retired | state.barred | state.rejected.keys()
-    wanting = [
-        (row.as_of, row.index, row)
-        for row in view.versions(state.name)
-        if row.as_of is not None and row.as_of > latest and row.version not in out
-    ]
-    return [row for *_, row in sorted(wanting, key=lambda found: found[:2], reverse=True)]
+    later = view.dated(state.name, later_than=state.latest_champion_as_of)
+    return (row for row in later if row.version not in out)
 
 
 def challenger(view: LedgerView, state: Lifecycle) -> VersionRow | None:
     """The version that wants the champion's place: the newest of `challengers`."""
-    return next(iter(challengers(view, state)), None)
+    return next(challengers(view, state), None)
 
 
 def halt_of(view: LedgerView, state: Lifecycle) -> str | None:

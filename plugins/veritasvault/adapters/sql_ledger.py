@@ -179,6 +179,70 @@ class SqlLedger:
 
         return self._pages(page, tables.to_version, lambda row: row.index, limit, falling=True)
 
+    def models(
+        self,
+        *,
+        containing: str = "",
+        after: str | None = None,
+        before: int | None = None,
+        limit: int | None = None,
+    ) -> Iterator[VersionRow]:
+        newest = _newest(containing, before).subquery()
+        name = self._bytewise(newest.c.name)
+
+        def page(last: str | None) -> sa.Select[Any]:
+            found = sa.select(tables.versions).join(newest, newest.c.idx == tables.versions.c.idx)
+            start = after if last is None else last
+            return (found if start is None else found.where(name > start)).order_by(name)
+
+        return self._pages(page, tables.to_version, lambda row: row.name, limit)
+
+    def count_models(self, *, containing: str = "", before: int | None = None) -> int:
+        rows = self._fetch(sa.select(sa.func.count()).select_from(_newest(containing, before).subquery()))
+        return int(rows[0][0])
+
+    def dated(
+        self, name: str, *, later_than: dt.date | None = None, before: int | None = None
+    ) -> Iterator[VersionRow]:
+        columns = tables.versions.c
+        place = sa.tuple_(columns.as_of, columns.idx)
+
+        def page(after: tuple[str, int] | None) -> sa.Select[Any]:
+            found = sa.select(tables.versions).where(columns.name == name, columns.as_of.is_not(None))
+            if later_than is not None:
+                found = found.where(columns.as_of > later_than.isoformat())
+            if before is not None:
+                found = found.where(columns.idx < before)
+            if after is not None:
+                found = found.where(place < after)
+            return found.order_by(columns.as_of.desc(), columns.idx.desc())
+
+        return self._pages(
+            page, tables.to_version, lambda row: (row.as_of.isoformat(), row.index), falling=True
+        )
+
+    def mentioning(self, text: bytes, *, before: int | None = None) -> Iterator[Entry]:
+        columns = tables.entries.c
+        wanted = sa.literal(text, sa.LargeBinary())
+        # `position` is written with an infix IN, which SQLite does not know.
+        found_at = (
+            sa.func.instr(columns.data, wanted)
+            if self._sqlite
+            else sa.func.position(wanted.op("IN")(columns.data))
+        )
+        contained = found_at > 0
+
+        def page(after: int | None) -> sa.Select[Any]:
+            found = sa.select(tables.entries).where(contained).order_by(columns.idx.desc())
+            bounds = [bound for bound in (before, after) if bound is not None]
+            return found.where(columns.idx < min(bounds)) if bounds else found
+
+        return self._pages(page, tables.to_entry, lambda entry: entry.index, falling=True)
+
+    def _bytewise(self, name: Any) -> Any:
+        """A name that is ordered by its bytes; PostgreSQL would order it by the database's language."""
+        return name if self._sqlite else sa.collate(name, "C")
+
     def version(self, name: str, version: int) -> VersionRow | None:
         columns = tables.versions.c
         rows = self._fetch(sa.select(tables.versions).where(columns.name == name, columns.version == version))
@@ -399,6 +463,15 @@ def _create_if_missing(connection: Connection, origin: str) -> None:
         _insert(
             connection, tables.ledger, [{"id": 1, "schema_version": tables.SCHEMA_VERSION, "origin": origin}]
         )
+
+
+def _newest(containing: str, before: int | None) -> sa.Select[Any]:
+    """Name and greatest index of each name's versions."""
+    columns = tables.versions.c
+    found = sa.select(columns.name, sa.func.max(columns.idx).label("idx")).group_by(columns.name)
+    if containing:
+        found = found.where(columns.name.contains(containing, autoescape=True))
+    return found if before is None else found.where(columns.idx < before)
 
 
 def _require_size(connection: Connection, expected: int) -> None:

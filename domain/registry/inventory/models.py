@@ -1,0 +1,197 @@
+"""All models at once: what each is for, who is champion, and what needs somebody's attention."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Literal, get_args
+
+from domain.registry.catalog import ModelCatalog
+from domain.registry.errors import IntegrityError, InvalidInput, NotFound
+from domain.registry.events import ModelRegisteredEvent
+from domain.registry.events.lifecycle import EVERY_MODEL, LifecycleEvent
+from domain.registry.inventory.champions import reigns
+from domain.registry.inventory.versions import require_model
+from domain.registry.ledger.ledger import Ledger, LedgerView
+from domain.registry.ledger.view import Recorded
+from domain.registry.lifecycle.state import Lifecycle, challenger
+from domain.registry.manifest import ModelId
+from domain.registry.metadata import ModelMetadata
+from domain.registry.ports import Clock, VersionRow
+
+Attention = Literal["overdue", "halted", "drift", "challenger"]
+"""Why somebody should look at a model."""
+
+ATTENTIONS: tuple[Attention, ...] = get_args(Attention)
+
+_BATCH = 50
+
+
+@dataclass(frozen=True, slots=True)
+class ChampionInUse:
+    """The champion of a name.
+
+    Attributes:
+        age_days: whole days from its as-of date to today; None for a model trained elsewhere.
+    """
+
+    row: VersionRow
+    since: dt.datetime
+    age_days: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class InventoryModel:
+    """A name with its newest version and where its lifecycle stands.
+
+    Attributes:
+        metadata: of the newest version; None if it cannot be read, then `problems` says why.
+        registered: the event of the newest version; None likewise.
+        halted: why nothing becomes champion of this name, or of any.
+        problems: what of this could not be read, one sentence each.
+    """
+
+    name: str
+    latest: VersionRow
+    metadata: ModelMetadata | None
+    registered: ModelRegisteredEvent | None
+    champion: ChampionInUse | None
+    challenger: VersionRow | None
+    halted: str | None
+    problems: tuple[str, ...] = ()
+
+    def needs(self, attention: Attention) -> bool:
+        """Whether there is this reason to look at it."""
+        return attention in self.attentions
+
+    @property
+    def attentions(self) -> tuple[Attention, ...]:
+        """Every reason to look at it."""
+        reasons: dict[Attention, bool] = {
+            "halted": self.halted is not None,
+            "challenger": self.challenger is not None,
+        }
+        return tuple(reason for reason, given in reasons.items() if given)
+
+
+@dataclass(frozen=True, slots=True)
+class InventoryPage:
+    """Models in the order of names.
+
+    Attributes:
+        next: the name after which the next page begins; None on the last one.
+        total: how many models there are on all pages.
+    """
+
+    models: tuple[InventoryModel, ...]
+    next: str | None
+    total: int
+
+
+class ModelInventory:
+    """Reads all models, a page at a time, with a number of look-ups that no model's history changes."""
+
+    def __init__(self, catalog: ModelCatalog, ledger: Ledger, clock: Clock) -> None:
+        self._catalog = catalog
+        self._ledger = ledger
+        self._clock = clock
+        # A manifest is what its id says or is refused, so what was read once needs no reading again.
+        self._known: dict[ModelId, ModelMetadata] = {}
+
+    def page(
+        self,
+        *,
+        containing: str = "",
+        tier: int | None = None,
+        attention: Attention | None = None,
+        after: str | None = None,
+        limit: int = _BATCH,
+    ) -> InventoryPage:
+        """Models whose names contain a text, of one risk tier, that need one kind of attention.
+
+        Tier and attention are known of no model before it is read, so asking for them reads every model.
+
+        Raises:
+            InvalidInput: no such tier or attention.
+            IntegrityError: the ledger was changed.
+        """
+        view, containing = self._ledger.view(), containing.lower()
+        if tier is None and attention is None:
+            rows = list(view.models(containing=containing, after=after, limit=limit + 1))
+            models = self._read(view, rows[:limit])
+            more = models[-1].name if len(rows) > limit else None
+            return InventoryPage(models, more, view.count_models(containing=containing))
+        if attention not in (None, *ATTENTIONS):
+            raise InvalidInput("attention", attention, f"use one of {', '.join(ATTENTIONS)}")
+        found = [
+            model
+            for model in self._each(view, containing)
+            if (tier is None or (model.metadata is not None and model.metadata.risk_tier == tier))
+            and (attention is None or model.needs(attention))
+        ]
+        rest = [model for model in found if after is None or model.name > after]
+        more = rest[limit - 1].name if len(rest) > limit else None
+        return InventoryPage(tuple(rest[:limit]), more, len(found))
+
+    def model(self, name: str) -> InventoryModel:
+        """One model. Raises NotFound, InvalidInput, IntegrityError."""
+        view = self._ledger.view()
+        return self._read(view, [require_model(view, name)])[0]
+
+    def _each(self, view: LedgerView, containing: str) -> Iterator[InventoryModel]:
+        rows = view.models(containing=containing)
+        while batch := list(islice(rows, _BATCH)):
+            yield from self._read(view, batch)
+
+    def _read(self, view: LedgerView, rows: Sequence[VersionRow]) -> tuple[InventoryModel, ...]:
+        lives = view.lifecycles([EVERY_MODEL, *(row.name for row in rows)])
+        events = self._catalog.events(rows)
+        halted = _state(EVERY_MODEL, lives[EVERY_MODEL]).halted
+        return tuple(self._of(view, row, events.get(row.index), lives[row.name], halted) for row in rows)
+
+    def _of(
+        self,
+        view: LedgerView,
+        row: VersionRow,
+        event: ModelRegisteredEvent | None,
+        life: Sequence[Recorded],
+        all_halted: str | None,
+    ) -> InventoryModel:
+        problems: list[str] = []
+        metadata = None
+        try:
+            event = event or self._catalog.event(row)
+            metadata = self._metadata(event)
+        except (IntegrityError, NotFound) as error:
+            problems.append(str(error))
+        state = _state(row.name, life)
+        return InventoryModel(
+            name=row.name,
+            latest=row,
+            metadata=metadata,
+            registered=event,
+            champion=self._champion(view, state, life),
+            challenger=challenger(view, state),
+            halted=state.halted or all_halted,
+            problems=tuple(problems),
+        )
+
+    def _metadata(self, event: ModelRegisteredEvent) -> ModelMetadata:
+        known = self._known.get(event.model_id)
+        if known is None:
+            known = self._known[event.model_id] = self._catalog.manifest(event).metadata
+        return known
+
+    def _champion(self, view: LedgerView, state: Lifecycle, life: Sequence[Recorded]) -> ChampionInUse | None:
+        row = None if state.champion is None else view.version(state.name, state.champion)
+        if row is None:
+            return None
+        since = reigns(one.event for one in life)[-1].since
+        age = None if row.as_of is None else (self._clock.now().date() - row.as_of).days
+        return ChampionInUse(row, since, age)
+
+
+def _state(name: str, life: Sequence[Recorded]) -> Lifecycle:
+    return Lifecycle.after(name, (one.event for one in life if isinstance(one.event, LifecycleEvent)))

@@ -1,0 +1,1 @@
+"""The console: what people see of the registry, and decide, inside Airflow."""

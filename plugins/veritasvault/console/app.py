@@ -1,0 +1,26 @@
+"""The console's API: a FastAPI app that Airflow's API server mounts under `PREFIX`."""
+
+from fastapi import APIRouter, Depends, FastAPI
+
+from veritasvault.console import models, problems
+from veritasvault.console.access import reader
+
+PREFIX = "/veritas"
+API = "/api/v1"
+
+
+def create_app() -> FastAPI:
+    """The app with all routes; the registry is opened at the first request."""
+    app = FastAPI(
+        title="VeritasVault console",
+        version="1",
+        description="What the registry holds, and decisions on it.",
+        # What describes it is in docs/openapi.json; here every route wants a login.
+        openapi_url=None,
+        responses={"default": {"model": problems.Problem, "description": "A problem"}},
+    )
+    api = APIRouter(prefix=API, dependencies=[Depends(reader)])
+    api.include_router(models.router)
+    app.include_router(api)
+    problems.install(app)
+    return app

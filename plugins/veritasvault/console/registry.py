@@ -1,0 +1,36 @@
+"""The parts of the system that the console asks; one set for the whole process."""
+
+from functools import cache
+from typing import Annotated
+
+from fastapi import Depends
+
+from domain.registry.inventory.models import ModelInventory
+from domain.registry.inventory.versions import VersionInventory
+from domain.registry.lifecycle.service import ModelLifecycle
+from veritasvault.bootstrap import Application, bootstrap
+from veritasvault.roles import read_people, read_roles
+
+
+class Registry:
+    """The application, and what reads it for the console."""
+
+    def __init__(self, application: Application) -> None:
+        self.application = application
+        self.models = ModelInventory(application.catalog, application.ledger, application.clock)
+        self.versions = VersionInventory(application.catalog, application.ledger)
+
+    def lifecycle(self) -> ModelLifecycle:
+        """Decisions with the roles that people have at this moment. Raises InvalidInput."""
+        return self.application.lifecycle_of(
+            read_roles(self.application.settings.roles), read_people(self.application.settings.roles)
+        )
+
+
+@cache
+def registry() -> Registry:
+    """The registry of this process, wired at its first use. Raises InvalidInput for an unusable setting."""
+    return Registry(bootstrap())
+
+
+RegistryDep = Annotated[Registry, Depends(registry)]
