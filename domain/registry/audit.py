@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from domain.registry.artifact import ArtifactFile
 from domain.registry.catalog import ModelCatalog
@@ -16,12 +17,14 @@ from domain.registry.ledger.receipt import Proven, Receipt
 from domain.registry.ledger.remembered_witness import RememberedWitness
 from domain.registry.ledger.verification import LedgerReport, Problem, verify_ledger, verify_receipt_against
 from domain.registry.ledger.witness import WitnessReport, losses, verify_witnessed
-from domain.registry.manifest import Manifest
+from domain.registry.manifest import Manifest, ModelId
 from domain.registry.ports import ModelRegistryPort, StoredCheckpoint, VersionRow
 from domain.registry.signing.key_ring import KeyRing
 from domain.registry.signing.model_signature import SIGNATURE_NAME, SIGNING_KEY, ModelSignature, verify_model
 
 Progress = Callable[[VersionRow], None]
+Choose = Callable[[LedgerView], Callable[[VersionRow], bool]]
+"""From what the ledger holds to whether a version's stored objects are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,9 @@ class AuditReport:
         pending: how many of them stand behind the last checkpoint: hashed, but no signature vouches for them.
         witnessed: how many checkpoints of witnesses were compared with the ledger.
         unlisted: stored models that no ledger entry lists; leftovers of crashed registrations.
+        read: the models of which every byte was read.
+        damaged: the models of which something stored is missing or differs.
+        ledger_verified: whether ledger, keys and witnesses agree, whatever the stored models are.
     """
 
     problems: tuple[Problem, ...]
@@ -43,6 +49,9 @@ class AuditReport:
     pending: int
     unlisted: tuple[str, ...] = ()
     witnessed: int = 0
+    read: tuple[ModelId, ...] = ()
+    damaged: tuple[ModelId, ...] = ()
+    ledger_verified: bool = True
 
     @property
     def verified(self) -> bool:
@@ -70,13 +79,23 @@ class Audit:
         Raises:
             Unavailable: ledger, registry or a witness cannot be read now.
         """
+        return self.partly(lambda _view: lambda _row: True, progress)
+
+    def partly(self, choose: Choose, progress: Progress | None = None) -> AuditReport:
+        """Verify the whole ledger, also against its witnesses, and the versions that are chosen.
+
+        Of the other versions it is only looked whether they are stored at all.
+
+        Raises:
+            Unavailable: ledger, registry or a witness cannot be read now.
+        """
         found = verify_ledger(self._ledger.port, self._ledger.signer)
         try:
-            report = self._versions(found, progress)
+            report = self._versions(found, choose, progress)
         except IntegrityError as error:
             # The ledger is too damaged to say what it lists.
             problems = found.problems or (Problem("ledger", str(error)),)
-            report = AuditReport(problems, 0, found.entries, found.pending)
+            report = AuditReport(problems, 0, found.entries, found.pending, ledger_verified=False)
         return self._with(report, self._against_witnesses())
 
     def version(self, reference: str) -> AuditReport:
@@ -146,30 +165,57 @@ class Audit:
         return WitnessReport(count, tuple(problems))
 
     def _with(self, report: AuditReport, seen: WitnessReport) -> AuditReport:
-        return replace(report, problems=report.problems + seen.problems, witnessed=seen.checkpoints)
+        return replace(
+            report,
+            problems=report.problems + seen.problems,
+            witnessed=seen.checkpoints,
+            ledger_verified=report.ledger_verified and not seen.problems,
+        )
 
-    def _versions(self, found: LedgerReport, progress: Progress | None) -> AuditReport:
-        problems = list(found.problems)
+    def _versions(self, found: LedgerReport, choose: Choose, progress: Progress | None) -> AuditReport:
+        of_ledger = list(found.problems)
         # Keys are read up to where events are, so that no registration seems to precede its key.
         view = self._ledger.view()
-        ring = self._ring(view, problems)
+        ring = self._ring(view, of_ledger)
         for checkpoint in self._ledger.port.checkpoints():
-            problems.extend(self._revoked(checkpoint, ring))
-        listed: set[str] = set()
+            of_ledger.extend(self._revoked(checkpoint, ring))
+        chosen = choose(view)
+        # Listed after the view was taken: what that lists was stored before.
+        stored = set(self._repository.list())
+        read: dict[ModelId, list[Problem]] = {}
+        absent: dict[ModelId, list[Problem]] = {}
+        listed: set[ModelId] = set()
         versions = 0
         for index, event in self._ledger.events(stop=view.size, skip_unreadable=True):
             if isinstance(event, ModelEvaluatedEvent):
-                problems.extend(self._evaluated(view.version(event.name, event.version), event))
+                row = view.version(event.name, event.version)
+                if row is None:
+                    of_ledger.extend(self._evaluated(row, event))
+                elif chosen(row):
+                    read.setdefault(row.model_id, []).extend(self._evaluated(row, event))
             row = project(event, index)
             if row is None or not isinstance(event, ModelRegisteredEvent):
                 continue
             versions += 1
             listed.add(event.model_id)
-            if progress is not None:
-                progress(row)
-            problems.extend(self._model(event, index, ring))
-        unlisted = tuple(model_id for model_id in self._repository.list() if model_id not in listed)
-        return AuditReport(tuple(problems), versions, found.entries, found.pending, unlisted)
+            if chosen(row):
+                if progress is not None:
+                    progress(row)
+                read.setdefault(event.model_id, []).extend(self._model(event, index, ring))
+            elif event.model_id not in stored:
+                what = f"manifest of {event.name}@{event.version} ({event.model_id})"
+                absent[event.model_id] = [Problem(what, "it is not stored")]
+        differing = {model_id: found for model_id, found in (read | absent).items() if found}
+        return AuditReport(
+            (*of_ledger, *chain.from_iterable(differing.values())),
+            versions,
+            found.entries,
+            found.pending,
+            tuple(sorted(stored - listed)),
+            read=tuple(read),
+            damaged=tuple(differing),
+            ledger_verified=not of_ledger,
+        )
 
     def _evaluated(self, row: VersionRow | None, event: ModelEvaluatedEvent) -> Iterator[Problem]:
         """Whether the evidence of a later evaluation is there, as it was."""

@@ -31,10 +31,13 @@ if TYPE_CHECKING:
     from domain.registry.canonical import Digest
     from domain.registry.card.model_cards import ModelCards
     from domain.registry.catalog import ModelCatalog
+    from domain.registry.champions import Champions
     from domain.registry.collection.collector import Collector
     from domain.registry.collection.service import GarbageCollection
+    from domain.registry.daily_audit import DailyAudit
     from domain.registry.events import KeyRole
     from domain.registry.evidence import Attachment
+    from domain.registry.gauges import Gauge
     from domain.registry.ledger.ledger import Ledger
     from domain.registry.ledger.remembered_witness import RememberedWitness
     from domain.registry.lifecycle.service import ModelLifecycle
@@ -211,8 +214,47 @@ class Application:
     def audit(self) -> Audit:
         from domain.registry.audit import Audit
 
-        witnesses = [self.witness(uri) for uri in self.settings.witnesses]
-        return Audit(self.registry, self.ledger, self.catalog, witnesses)
+        return Audit(self.registry, self.ledger, self.catalog, self.witnesses)
+
+    @cached_property
+    def daily_audit(self) -> DailyAudit:
+        from domain.registry.daily_audit import DailyAudit
+
+        return DailyAudit(
+            self.audit,
+            self.ledger,
+            period=self.settings.audit_days,
+            witnesses=self.witnesses,
+            clock=self.clock,
+        )
+
+    @cached_property
+    def witnesses(self) -> tuple[RememberedWitness, ...]:
+        """The witnesses that the settings name."""
+        return tuple(self.witness(uri) for uri in self.settings.witnesses)
+
+    @cached_property
+    def champions(self) -> Champions:
+        from domain.registry.champions import Champions
+        from domain.registry.metadata import RiskTier
+
+        days = dict(zip(RiskTier, self.settings.deadline_days, strict=True))
+        return Champions(self.catalog, self.ledger, days)
+
+    def gauges(self) -> tuple[Gauge, ...]:
+        """The figures on the registry as it is now."""
+        from domain.registry.daily_audit import newest_audit
+        from domain.registry.gauges import gauges
+
+        view = self.ledger.view()
+        found = gauges(
+            self.champions.standings(),
+            entries=view.size,
+            pending=self.ledger.pending(),
+            audit=newest_audit(view),
+            today=self.clock.now().date(),
+        )
+        return tuple(found)
 
     def witness(self, uri: str) -> RememberedWitness:
         """The witness at an address, and what this home remembers of it. Raises InvalidInput."""

@@ -57,11 +57,11 @@ class NotifierSetting:
             raise InvalidInput(f"{FIELD}.notifier.class", self.path, "give the class of a notifier")
         try:
             return found(**self.arguments)
-        except Exception as error:  # each class looks at its arguments in its own way
+        except Exception:  # each class looks at its arguments in its own way
             names = ", ".join(self.arguments) or "none"
             remedy = f"it does not take the arguments given ({names}), correct them"
-            # What the class says may quote an argument.
-            raise InvalidInput(f"{FIELD}.notifier.class", self.path, remedy) from error
+            # What the class says may quote an argument, so it is no cause.
+            raise InvalidInput(f"{FIELD}.notifier.class", self.path, remedy) from None
 
 
 def read_notifiers(file: Path) -> tuple[NotifierSetting, ...]:

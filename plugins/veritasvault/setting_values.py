@@ -6,13 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
+from domain.registry.deadlines import DAYS
 from domain.registry.errors import InvalidInput
+from domain.registry.metadata import RiskTier
 from domain.registry.redaction import has_login
 from veritasvault.registry_address import GitAddress, MlflowAddress, OciAddress
 
 LOCAL = "local"
 """The signer whose private keys are files in `Settings.keys`."""
 _TRANSPORTS = {"vault": "https", "vault+http": "http"}
+_MOST_DAYS = 3660
 # Where secrets belong instead of in an address.
 AWS = "name them by VERITAS_AWS_CONNECTION or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY instead"
 MLFLOW = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD instead"
@@ -176,3 +179,22 @@ def as_seconds(value: str) -> float:
     if not 0 < seconds <= 86400:
         raise InvalidInput("VERITAS_RETRY_SECONDS", value, "give seconds from 1 to 86400")
     return seconds
+
+
+def as_days(name: str, value: str) -> int:
+    """Return a number of days, from 1 to 3660. Raises InvalidInput, with `name` as the field."""
+    text = value.strip()
+    if not (text.isascii() and text.isdecimal() and len(text) <= 4 and 1 <= int(text) <= _MOST_DAYS):
+        raise InvalidInput(name, value, f"give a whole number of days from 1 to {_MOST_DAYS}")
+    return int(text)
+
+
+def as_deadline_days(value: str | None) -> tuple[int, ...]:
+    """Return the days for tiers 1, 2 and 3, `DAYS` for none given. Raises InvalidInput."""
+    if not value:
+        return tuple(DAYS[tier] for tier in RiskTier)
+    parts = value.split(",")
+    if len(parts) != len(RiskTier):
+        remedy = "give days for tiers 1, 2 and 3, such as 31,92,366"
+        raise InvalidInput("VERITAS_DEADLINE_DAYS", value, remedy)
+    return tuple(as_days("VERITAS_DEADLINE_DAYS", part) for part in parts)

@@ -15,6 +15,8 @@ from veritasvault.setting_values import (
     MLFLOW,
     TransitAddress,
     as_connection,
+    as_days,
+    as_deadline_days,
     as_open,
     as_path,
     as_policy,
@@ -47,6 +49,8 @@ class Settings:
         witnesses: `file:///directory` or `s3://bucket[/prefix]`, where checkpoints are witnessed.
         roles: TOML file that says who is risk officer and model validator, see `roles.py`.
         alerts: TOML file that says which notifiers tell people of a failure, see `notifiers.py`.
+        audit_days: in how many days audits read every stored model once.
+        deadline_days: how many days old a champion may be, in tiers 1, 2 and 3.
         oidc_issuer, oidc_audience, oidc_claim, oidc_jwks, oidc_ca: whose tokens say who commands, see
             `OidcIssuer`; without an issuer no token is believed.
         token_file: where the token of whoever commands is; None takes the operating system's user.
@@ -71,6 +75,8 @@ class Settings:
     witnesses: tuple[str, ...]
     roles: Path
     alerts: Path
+    audit_days: int
+    deadline_days: tuple[int, ...]
     oidc_issuer: str | None
     oidc_audience: str
     oidc_claim: str
@@ -156,6 +162,8 @@ class Settings:
             ),
             roles=as_path(values.get("roles") or str(home / "roles.toml")),
             alerts=as_path(values.get("alerts") or str(home / "alerts.toml")),
+            audit_days=as_days("VERITAS_AUDIT_DAYS", values.get("audit_days") or "30"),
+            deadline_days=as_deadline_days(values.get("deadline_days")),
             oidc_issuer=values.get("oidc_issuer") or None,
             oidc_audience=values.get("oidc_audience") or AUDIENCE,
             oidc_claim=values.get("oidc_claim") or CLAIMS[0],

@@ -12,8 +12,8 @@ import pytest
 from tests.cli.console import Console
 
 ALL = [
-    "python", "settings", "home", "registry", "ledger", "keys", "witnesses", "identity", "policy",
-    "alerts", "snapshots", "tracking", "dask", "spark", "packages", "lock", "airflow database",
+    "python", "settings", "home", "registry", "ledger", "keys", "witnesses", "identity", "champions",
+    "policy", "alerts", "snapshots", "tracking", "dask", "spark", "packages", "lock", "airflow database",
 ]  # fmt: skip
 SMTP = "airflow.providers.smtp.notifications.smtp.SmtpNotifier"
 

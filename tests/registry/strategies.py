@@ -15,6 +15,7 @@ from domain.registry.events import (
     NotReproducedEvent,
     RegistrationRefusedEvent,
 )
+from domain.registry.events.audit import RegistryAuditedEvent
 from domain.registry.events.collection import AttachmentOfModel, CollectedEvent, CondemnedEvent
 from domain.registry.events.keys import KEY_ROLES
 from domain.registry.events.reproduction import STAGES, ModelReproducedEvent, ReproductionFailedEvent
@@ -155,6 +156,23 @@ reproduction_failed = st.builds(
     provenances,
     moments,
 )
+audited = st.builds(
+    RegistryAuditedEvent,
+    st.integers(0, 2**40),
+    days,
+    days,
+    st.integers(1, 2**40),
+    st.integers(0, 2**40),
+    st.integers(0, 2**40),
+    st.integers(0, 2**40),
+    digests,
+    st.lists(model_ids, max_size=3).map(tuple),
+    st.lists(model_ids, max_size=3).map(tuple),
+    st.lists(texts, max_size=3).map(tuple),
+    st.integers(0, 2**40),
+    provenances,
+    moments,
+)
 events = st.one_of(
     registered,
     refused,
@@ -165,4 +183,5 @@ events = st.one_of(
     collected,
     reproduced,
     reproduction_failed,
+    audited,
 )

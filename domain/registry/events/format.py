@@ -6,6 +6,7 @@ from typing import Any
 
 from domain.registry.canonical import decode, encode, encodes_to
 from domain.registry.errors import DomainException, IntegrityError, InvalidInput
+from domain.registry.events.audit import RegistryAuditedEvent
 from domain.registry.events.collection import COLLECTION_EVENTS
 from domain.registry.events.keys import KEY_EVENTS
 from domain.registry.events.lifecycle import LIFECYCLE_EVENTS
@@ -27,6 +28,7 @@ EVENTS: tuple[type[Record], ...] = (
     *KEY_EVENTS,
     *COLLECTION_EVENTS,
     *REPRODUCTION_EVENTS,
+    RegistryAuditedEvent,
 )
 """Every kind of event there is."""
 

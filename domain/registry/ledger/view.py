@@ -9,6 +9,7 @@ from itertools import count
 
 from domain.registry.errors import IntegrityError
 from domain.registry.events import DomainEvent, ModelRegisteredEvent, event_from_bytes
+from domain.registry.events.audit import audit_key
 from domain.registry.events.collection import collection_key
 from domain.registry.events.keys import key_event_key
 from domain.registry.events.lifecycle import lifecycle_key
@@ -90,6 +91,10 @@ class LedgerView:
     def collections(self) -> int:
         """How many events about collections there are, found by their keys alone."""
         return self._how_many(collection_key)
+
+    def audits(self) -> int:
+        """How many audits of the registry there are, found by their keys alone."""
+        return self._how_many(audit_key)
 
     def _how_many(self, key_of: Callable[[int], str]) -> int:
         """How many events there are with keys that are numbered from 0 without gaps, in O(log n) look-ups."""

@@ -16,6 +16,7 @@ from veritasvault.cli.garbage import gc
 from veritasvault.cli.keys import keys
 from veritasvault.cli.ledger import ledger
 from veritasvault.cli.lifecycle import commands as lifecycle_commands
+from veritasvault.cli.metrics import metrics
 from veritasvault.cli.migrate import migrate
 from veritasvault.cli.mlflow_sync import mlflow
 from veritasvault.cli.models import models
@@ -74,7 +75,7 @@ COMMANDS = (
     *(models, verify, register, evaluate),
     *lifecycle_commands(),
     *(reproduce, ledger, keys, policy, export_proof, verify_proof),
-    *(mlflow, migrate, gc, doctor),
+    *(mlflow, migrate, gc, metrics, doctor),
 )
 for command in COMMANDS:
     veritas.add_command(command)

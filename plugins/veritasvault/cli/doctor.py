@@ -25,9 +25,9 @@ _MEANINGS = {"ok": "good", "warn": "unsure", "fail": "bad"}
 def doctor(context: click.Context, as_json: bool) -> None:
     """Say what is configured, reachable and wrong, and how to mend it.
 
-    Looks at settings, storage, ledger, keys, witnesses, identity, policy, alerts, snapshots, tracking,
-    engines, packages and Airflow's database. Each check is ok, warn (something optional is missing, or
-    risky) or fail, with a remedy. Exit code 1 if a check fails.
+    Looks at settings, storage, ledger, keys, witnesses, identity, champions, policy, alerts,
+    snapshots, tracking, engines, packages and Airflow's database. Each check is ok, warn (something
+    optional is missing, or risky) or fail, with a remedy. Exit code 1 if a check fails.
 
     \b
     Examples:
@@ -50,6 +50,7 @@ def examine(environment: Mapping[str, str]) -> list[Check]:
     from veritasvault.bootstrap import bootstrap
     from veritasvault.cli import (
         alert_check,
+        champion_check,
         checks,
         engine_checks,
         identity_check,
@@ -71,6 +72,7 @@ def examine(environment: Mapping[str, str]) -> list[Check]:
         "keys": lambda: key_checks.keys(application),
         "witnesses": lambda: witness_check.witnesses(application),
         "identity": lambda: identity_check.identity(application),
+        "champions": lambda: champion_check.champions(application),
         "policy": lambda: checks.policy(application),
         "alerts": lambda: alert_check.alerts(application),
         "snapshots": lambda: checks.snapshots(application),

@@ -164,9 +164,18 @@ def _row(entry: Entry, event: DomainEvent | None) -> tuple[object, ...]:
 
 
 def _about(document: dict[str, Any]) -> str:
-    """The key, model or version that an event is about, and the gates that refused it."""
+    """The key, model, version, objects or audit that an event is about, and the gates that refused it."""
     if "fingerprint" in document:
         return f"key {document['fingerprint'][:16]}"
+    if "damaged" in document:
+        damaged = document["damaged"]
+        found = f"{count(len(damaged), 'model')} damaged" if damaged else "nothing damaged"
+        return (
+            f"{document['day']}: {document['read']} of {count(document['versions'], 'version')} read, {found}"
+        )
+    if "models" in document:
+        models, attachments = len(document["models"]), len(document["attachments"])
+        return f"{count(models, 'model')}, {count(attachments, 'attachment')}"
     version = document.get("version")
     about = str(document["name"]) if version is None else f"{document['name']}@{version}"
     refused = [gate["gate"] for gate in document.get("gates", ()) if gate["outcome"] == "failed"]

@@ -9,9 +9,12 @@ import click
 
 from veritasvault.cli.failures import BAD, GOOD
 from veritasvault.cli.options import json_option, reference_argument
-from veritasvault.cli.output import Printer, Styled, print_json
+from veritasvault.cli.output import Printer, Styled, count, print_json
 
 if TYPE_CHECKING:
+    import datetime as dt
+
+    from domain.registry.champions import Champion
     from domain.registry.events.lifecycle import Action
     from domain.registry.lifecycle.rules import Proposal
     from domain.registry.lifecycle.service import Outcome
@@ -175,7 +178,7 @@ def resume(context: click.Context, scope: str | None, everything: bool, reason: 
 @click.argument("name", metavar="NAME")
 @json_option
 def lifecycle(name: str, as_json: bool) -> None:
-    """Show who is champion of a name, who wants to be, and how it came about.
+    """Show who is champion of a name and until when, who wants to be, and how it came about.
 
     \b
     Examples:
@@ -188,6 +191,7 @@ def lifecycle(name: str, as_json: bool) -> None:
     state = application.lifecycle.state(name)
     view = application.ledger.view()
     row, halted = challenger(view, state), halt_of(view, state)
+    champion, today = application.champions.champion(name), application.clock.now().date()
     wanting = None if row is None else row.version
     found = [(done.index, done.event) for done in view.lifecycle(name)]
     if as_json:
@@ -198,6 +202,7 @@ def lifecycle(name: str, as_json: bool) -> None:
                 "champion": state.champion,
                 "challenger": wanting,
                 "halted": halted,
+                **_deadline_document(champion, today),
                 "events": events,
             }
         )
@@ -207,6 +212,7 @@ def lifecycle(name: str, as_json: bool) -> None:
         (
             ("champion", _version(name, state.champion)),
             ("challenger", _version(name, wanting)),
+            *([] if champion is None else [("deadline", _deadline(champion, today))]),
             ("promotions", "go on" if halted is None else Styled(f"halted: {halted}", "bad")),
         )
     )
@@ -297,6 +303,21 @@ def _tell(name: str, sentence: str, outcome: Outcome, as_json: bool) -> int:
         return BAD
     printer.line(sentence if outcome.events else f"{sentence} already, nothing was added")
     return GOOD
+
+
+def _deadline_document(champion: Champion | None, today: dt.date) -> dict[str, Any]:
+    if champion is None:
+        return {"deadline": None, "overdue_days": None}
+    deadline = champion.deadline
+    return {"deadline": deadline.last_day.isoformat(), "overdue_days": deadline.overdue(today)}
+
+
+def _deadline(champion: Champion, today: dt.date) -> Styled:
+    """Until when a champion may be in use, and whether it is too late."""
+    deadline = champion.deadline
+    text = f"{deadline.last_day}, {deadline.days} days after {deadline.since}"
+    overdue = deadline.overdue(today)
+    return Styled(f"{text}: overdue by {count(overdue, 'day')}", "bad") if overdue else Styled(text, "good")
 
 
 def _version(name: str, version: int | None) -> str:

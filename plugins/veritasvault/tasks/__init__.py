@@ -1,12 +1,16 @@
 """Task adapters: references in, one call of the domain, references out."""
 
-from veritasvault.tasks.dags import model_pipeline, model_promotions, model_reproduction
+from veritasvault.tasks.alerts import alerts
+from veritasvault.tasks.audit import audit
+from veritasvault.tasks.dags import model_pipeline, model_promotions, model_reproduction, registry_audit
 from veritasvault.tasks.promotion import approval, challenged, promote, review
 from veritasvault.tasks.reproduction import reproduce, require_reproduced
 from veritasvault.tasks.steps import ingest, prepare, register, train, validate
 
 __all__ = [
+    "alerts",
     "approval",
+    "audit",
     "challenged",
     "ingest",
     "model_pipeline",
@@ -15,6 +19,7 @@ __all__ = [
     "prepare",
     "promote",
     "register",
+    "registry_audit",
     "reproduce",
     "require_reproduced",
     "review",

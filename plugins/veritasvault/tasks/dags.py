@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from domain.risk.spec import ModelSpec
 from veritasvault.bootstrap import ENGINES, bootstrap
 from veritasvault.source_address import PATTERN, require_open
+from veritasvault.tasks.alerts import alerts
 from veritasvault.tasks.steps import REGISTERED
 
 if TYPE_CHECKING:
@@ -100,6 +101,34 @@ def model_promotions(compose: Callable[[list[str]], Any]) -> DAG:
     )
     def pipeline() -> None:
         compose([str(spec) for spec in specs])
+
+    return pipeline()
+
+
+def registry_audit(compose: Callable[[], Any]) -> DAG:
+    """Decorate a function that verifies the registry; it runs daily, and people are told of a failure."""
+    from airflow.sdk import dag
+
+    application = bootstrap()
+
+    @dag(
+        dag_id=compose.__name__,
+        description="Verifies the ledger and a share of the stored models.",
+        doc_md=inspect.getdoc(compose),
+        schedule="@daily",
+        start_date=dt.datetime(2020, 1, 1, tzinfo=dt.UTC),
+        catchup=False,
+        max_active_runs=1,
+        default_args={
+            "owner": "model-risk",
+            "retries": 3,
+            "retry_delay": dt.timedelta(seconds=application.settings.retry_seconds),
+            "on_failure_callback": alerts(),
+        },
+        tags=["audit"],
+    )
+    def pipeline() -> None:
+        compose()
 
     return pipeline()
 
