@@ -248,6 +248,7 @@ def test_no_command_shows_or_keeps_a_secret_that_it_works_with(desk: Desk) -> No
         ("verify", "--all"),
         ("ledger", "show", "--json"),
         ("keys", "list", "--json"),
+        ("metrics",),
         ("mlflow", "sync"),
     )
     for command in commands:

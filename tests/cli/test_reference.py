@@ -99,6 +99,7 @@ def test_the_keys_of_json_documents_are_those_of_the_page(console: Console) -> N
         ),
         "policy bundle": (("policy", "bundle", "policy.tar.gz"), set(keys["policy bundle"])),
         "gc": (("gc", "--grace", "0"), set(keys["gc"]) - {"kind", "name", "size", "age_seconds"}),
+        "metrics": (("metrics",), set(keys["metrics"]) - {"name", "labels", "value", "help"}),
         "doctor": (("doctor",), {"healthy", "checks"}),
     }
     for name, (arguments, expected) in answers.items():
