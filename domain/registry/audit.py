@@ -12,6 +12,7 @@ from domain.registry.catalog import ModelCatalog
 from domain.registry.errors import IntegrityError, NotFound, NotVerified
 from domain.registry.events import ModelRegisteredEvent
 from domain.registry.events.lifecycle import ModelEvaluatedEvent
+from domain.registry.evidence import AttachmentRef
 from domain.registry.ledger.ledger import Ledger, LedgerView, project
 from domain.registry.ledger.receipt import Proven, Receipt
 from domain.registry.ledger.remembered_witness import RememberedWitness
@@ -111,7 +112,7 @@ class Audit:
             self._ledger.verify_entry(row.index)
             signed = self._ledger.port.last_checkpoint()
         except (IntegrityError, NotFound) as error:
-            return AuditReport((Problem(f"ledger entry {row.index}", str(error)),), 1, 1, 0)
+            return AuditReport((Problem(entry_label(row.index), str(error)),), 1, 1, 0)
         pending = signed is None or signed.size <= row.index
         problems: list[Problem] = []
         ring = self._ring(self._ledger.view(), problems)
@@ -219,7 +220,7 @@ class Audit:
 
     def _evaluated(self, row: VersionRow | None, event: ModelEvaluatedEvent) -> Iterator[Problem]:
         """Whether the evidence of a later evaluation is there, as it was."""
-        what = f"evidence {event.evidence} of {event.name}@{event.version}"
+        what = evidence_label(event)
         if row is None:
             yield Problem(what, "the ledger has no such version")
             return
@@ -248,24 +249,22 @@ class Audit:
             )
 
     def _model(self, event: ModelRegisteredEvent, index: int, ring: KeyRing | None) -> Iterator[Problem]:
-        label = f"{event.name}@{event.version}"
         try:
             manifest = self._catalog.manifest(event)
         except (IntegrityError, NotFound) as error:
-            yield Problem(f"manifest of {label} ({event.model_id})", str(error))
+            yield Problem(manifest_label(event), str(error))
             return
-        yield from self._files(event, manifest, label)
+        yield from self._files(event, manifest)
         for attachment in event.attachments:
             try:
                 content = self._catalog.attachment(event, attachment)
                 if attachment.name == SIGNATURE_NAME and ring is not None:
                     self._require_signed(content, event, manifest, index, ring)
             except (IntegrityError, NotFound, NotVerified) as error:
-                what = f"attachment {attachment.name} of {label} ({event.model_id}, {attachment.sha256})"
-                yield Problem(what, str(error))
+                yield Problem(attachment_label(event, attachment), str(error))
         signed = any(attachment.name == SIGNATURE_NAME for attachment in event.attachments)
         if not signed and ring is not None and ring.signs_artifacts(before=index):
-            what = f"signature of {label} ({event.model_id})"
+            what = f"signature of {_labelled(event)}"
             yield Problem(what, "missing, though artifacts were signed by then")
 
     def _require_signed(
@@ -282,18 +281,18 @@ class Audit:
         key = ring.require("artifact", signature.key, index)
         verify_model(signature, manifest, key, self._ledger.signer.verify)
 
-    def _files(self, event: ModelRegisteredEvent, manifest: Manifest, label: str) -> Iterator[Problem]:
+    def _files(self, event: ModelRegisteredEvent, manifest: Manifest) -> Iterator[Problem]:
         try:
             stored = {file.path for file in self._repository.contents(event.model_id)}
         except (IntegrityError, NotFound) as error:
-            yield Problem(f"artifact of {label} ({event.model_id})", str(error))
+            yield Problem(f"artifact of {_labelled(event)}", str(error))
             return
         for file in manifest.artifact.files:
             reason = self._difference(event, file) if file.path in stored else "it is missing"
             if reason is not None:
-                yield Problem(f"file {file.path} of {label} ({event.model_id})", reason)
+                yield Problem(file_label(event, file.path), reason)
         for path in sorted(stored - {file.path for file in manifest.artifact.files}):
-            yield Problem(f"file {path} of {label} ({event.model_id})", "the manifest does not list it")
+            yield Problem(file_label(event, path), "the manifest does not list it")
 
     def _difference(self, event: ModelRegisteredEvent, file: ArtifactFile) -> str | None:
         """What is wrong with a stored file; None if it is the one in the manifest."""
@@ -308,3 +307,33 @@ class Audit:
         if size != file.size:
             return f"it has {size} bytes, the manifest says {file.size}"
         return None if hasher.hexdigest() == file.sha256 else "its SHA-256 is not the one in the manifest"
+
+
+def entry_label(index: int) -> str:
+    """How problems name an entry of the ledger."""
+    return f"ledger entry {index}"
+
+
+def manifest_label(event: ModelRegisteredEvent) -> str:
+    """How problems name a version's manifest."""
+    return f"manifest of {_labelled(event)}"
+
+
+def file_label(event: ModelRegisteredEvent, path: str) -> str:
+    """How problems name a file of a version's artifact."""
+    return f"file {path} of {_labelled(event)}"
+
+
+def attachment_label(event: ModelRegisteredEvent, attachment: AttachmentRef) -> str:
+    """How problems name a version's attachment."""
+    what = f"{event.model_id}, {attachment.sha256}"
+    return f"attachment {attachment.name} of {event.name}@{event.version} ({what})"
+
+
+def evidence_label(event: ModelEvaluatedEvent) -> str:
+    """How problems name the evidence of an evaluation after the registration."""
+    return f"evidence {event.evidence} of {event.name}@{event.version}"
+
+
+def _labelled(event: ModelRegisteredEvent) -> str:
+    return f"{event.name}@{event.version} ({event.model_id})"

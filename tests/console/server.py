@@ -104,7 +104,9 @@ def console_server(
     """
     given = {
         **settings,
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{name}:{role}" for name, role in users.items()),
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(
+            f"{name}:{role}" for name, role in users.items()
+        ),
     }
     database = f"sqlite:///{home / 'airflow.db'}"
     with socket.socket() as probe:

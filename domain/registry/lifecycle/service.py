@@ -25,6 +25,7 @@ from domain.registry.events.lifecycle import (
 from domain.registry.evidence import EVIDENCE, GateResult
 from domain.registry.ledger.ledger import Ledger, LedgerView
 from domain.registry.lifecycle import decisions
+from domain.registry.lifecycle.offers import Offer, Situation, offers_in
 from domain.registry.lifecycle.rules import (
     Actor,
     Candidate,
@@ -236,6 +237,26 @@ class ModelLifecycle:
             approvals=pretended.approvals_of(*wanted),
         )
         return (*objections(pretended, candidate, proposal, halted), *answer.reasons)
+
+    def offers(self, name: str, version: int, actor: str) -> tuple[Offer, ...]:
+        """What a person may do about a version now, and if not, why.
+
+        Raises:
+            NotFound: the version is not registered.
+            IntegrityError: its manifest or its event was changed.
+        """
+        view = self._ledger.view()
+        state = Lifecycle.of(view, name)
+        candidate, who, halted = self._candidate(state, version), self.actor(actor), halt_of(view, state)
+
+        def ask(action: PolicyAction, approvals: Sequence[ModelApprovedEvent]) -> Decision:
+            return self._ask(action, state, candidate, who, halted is not None, approvals=approvals)
+
+        return offers_in(Situation(state, candidate, who, halted, self._clock.now()), ask)
+
+    def way_of(self, name: str, version: int) -> Action:
+        """How a version can become champion: an earlier champion is rolled back to. Raises NotFound."""
+        return "rollback" if version in self.state(name).champions else "promote"
 
     def open(self, name: str, proposal: Proposal) -> Outcome:
         """Record that a promotion waits for people. Raises StaleDecision as `carry_out`."""

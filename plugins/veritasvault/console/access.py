@@ -27,31 +27,43 @@ def reader(user: GetUserDep) -> Any:
 
 def may_decide(user: Any) -> bool:
     """Whether Airflow lets a user trigger the DAG that promotes."""
-    return _may_on_runs("POST", user, PROMOTE)
+    return _may("POST", user, DagAccessEntity.RUN, PROMOTE)
 
 
-def may_read_run(user: Any, dag_id: str) -> bool:
-    """Whether Airflow lets a user see the runs of a DAG."""
-    return _may_on_runs("GET", user, dag_id)
+def may_read_logs(user: Any, dag_id: str) -> bool:
+    """Whether Airflow lets a user read the logs of a DAG's tasks."""
+    return _may("GET", user, DagAccessEntity.TASK_LOGS, dag_id)
+
+
+def refusal(user: Any) -> str | None:
+    """Why a user may decide nothing at all; None if Airflow has nothing against it."""
+    if may_decide(user):
+        return None
+    return f"{user.get_name()} may not trigger {PROMOTE} in Airflow: ask an administrator for access"
+
+
+def run_reader(dag_id: str, user: Annotated[Any, Depends(reader)]) -> Any:
+    """The user, if they may see the runs of the DAG in the path. Raises NotPermitted."""
+    if not _may("GET", user, DagAccessEntity.RUN, dag_id):
+        raise NotPermitted(f"{user.get_name()} may not see the runs of {dag_id} in Airflow")
+    return user
 
 
 def decider(user: Annotated[Any, Depends(reader)]) -> Any:
     """The user, if they may decide as far as Airflow is concerned. Raises NotPermitted."""
-    if not may_decide(user):
-        raise NotPermitted(
-            f"{user.get_name()} may not trigger {PROMOTE} in Airflow: ask an administrator for access"
-        )
+    if (reason := refusal(user)) is not None:
+        raise NotPermitted(reason)
     return user
 
 
-def _may_on_runs(method: str, user: Any, dag_id: str) -> bool:
+def _may(method: str, user: Any, entity: DagAccessEntity, dag_id: str) -> bool:
     details = DagDetails(id=dag_id, team_name=DagModel.get_team_name(dag_id))
-    return bool(
-        get_auth_manager().is_authorized_dag(
-            method=method, access_entity=DagAccessEntity.RUN, details=details, user=user
-        )
+    answer = get_auth_manager().is_authorized_dag(
+        method=method, access_entity=entity, details=details, user=user
     )
+    return bool(answer)
 
 
 Reader = Annotated[Any, Depends(reader)]
+RunReader = Annotated[Any, Depends(run_reader)]
 Decider = Annotated[Any, Depends(decider)]

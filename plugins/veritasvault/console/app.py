@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Depends, FastAPI
 
-from veritasvault.console import models, problems
+from veritasvault.console import activity, decisions, models, problems, versions
 from veritasvault.console.access import reader
 
 PREFIX = "/veritas"
@@ -20,7 +20,8 @@ def create_app() -> FastAPI:
         responses={"default": {"model": problems.Problem, "description": "A problem"}},
     )
     api = APIRouter(prefix=API, dependencies=[Depends(reader)])
-    api.include_router(models.router)
+    for part in (models, versions, activity, decisions):
+        api.include_router(part.router)
     app.include_router(api)
     problems.install(app)
     return app

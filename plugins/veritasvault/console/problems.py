@@ -27,6 +27,13 @@ _STATUS: tuple[tuple[type[errors.DomainException], HTTPStatus], ...] = (
 )
 """By the first kind that an error is of; anything else is the server's fault."""
 
+_DETAILS: Mapping[int, str] = {
+    HTTPStatus.UNAUTHORIZED: "nobody is signed in: sign in to Airflow, or send a token",
+    HTTPStatus.NOT_FOUND: "the console has no such address",
+    HTTPStatus.METHOD_NOT_ALLOWED: "this address takes no such method: see the header Allow",
+}
+"""What the framework says too shortly."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -57,7 +64,7 @@ def problem(status: int, detail: str, headers: Mapping[str, str] | None = None) 
     """The answer that says what went wrong."""
     said = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail)
     given = {"Cache-Control": "no-store", **(headers or {})}
-    return JSONResponse(said.model_dump(), status, headers=given, media_type=MEDIA_TYPE)
+    return JSONResponse(said.model_dump(), int(status), headers=given, media_type=MEDIA_TYPE)
 
 
 async def _of_domain(_: Request, error: Exception) -> JSONResponse:
@@ -75,7 +82,8 @@ async def _of_http(_: Request, error: Exception) -> JSONResponse:
     headers = dict(error.headers or {})
     if error.status_code == HTTPStatus.UNAUTHORIZED:
         headers.setdefault("WWW-Authenticate", "Bearer")
-    return problem(error.status_code, str(error.detail), headers)
+    detail = _DETAILS.get(error.status_code, str(error.detail))
+    return problem(error.status_code, detail, headers)
 
 
 async def _of_validation(_: Request, error: Exception) -> JSONResponse:

@@ -5,11 +5,13 @@ from typing import Annotated
 
 from fastapi import Depends
 
+from domain.registry.inventory.detail import VersionDetails
 from domain.registry.inventory.models import ModelInventory
 from domain.registry.inventory.versions import VersionInventory
 from domain.registry.lifecycle.service import ModelLifecycle
 from veritasvault.bootstrap import Application, bootstrap
 from veritasvault.roles import read_people, read_roles
+from veritasvault.setting_values import is_url
 
 
 class Registry:
@@ -19,6 +21,13 @@ class Registry:
         self.application = application
         self.models = ModelInventory(application.catalog, application.ledger, application.clock)
         self.versions = VersionInventory(application.catalog, application.ledger)
+        self.details = VersionDetails(application.catalog, application.ledger)
+
+    @property
+    def tracking_server(self) -> str | None:
+        """Where people see experiment runs; None where those are in a local file."""
+        tracking = self.application.settings.tracking
+        return tracking.rstrip("/") if is_url(tracking) else None
 
     def lifecycle(self) -> ModelLifecycle:
         """Decisions with the roles that people have at this moment. Raises InvalidInput."""
