@@ -17,6 +17,7 @@ def create_app() -> FastAPI:
         description="What the registry holds, and decisions on it.",
         # What describes it is in docs/openapi.json; here every route wants a login.
         openapi_url=None,
+        generate_unique_id_function=lambda route: route.name,
         responses={"default": {"model": problems.Problem, "description": "A problem"}},
     )
     api = APIRouter(prefix=API, dependencies=[Depends(reader)])

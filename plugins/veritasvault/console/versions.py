@@ -52,7 +52,11 @@ def card(name: str, version: Number, registry: RegistryDep) -> Response:
     return sandboxed(page.encode(), "text/html; charset=utf-8")
 
 
-@router.get("/versions/{version}/attachments/{sha256}", response_class=Response)
+@router.get(
+    "/versions/{version}/attachments/{sha256}",
+    response_class=Response,
+    responses={200: {"content": {"*/*": {}}}, 304: {"description": "You have it already"}},
+)
 def attachment(name: str, version: Number, sha256: str, request: Request, registry: RegistryDep) -> Response:
     """An attachment's bytes, checked against the ledger."""
     digest = as_digest("sha256", sha256)
@@ -60,7 +64,11 @@ def attachment(name: str, version: Number, sha256: str, request: Request, regist
     return attached(request, digest, content, kept.media_type)
 
 
-@router.get("/versions/{version}/proof", response_class=Response)
+@router.get(
+    "/versions/{version}/proof",
+    response_class=Response,
+    responses={200: {"content": {"application/json": {}}}},
+)
 def proof(name: str, version: Number, registry: RegistryDep) -> Response:
     """The bundle that proves a version to outsiders; signs what is not signed yet."""
     bundle = registry.application.proofs.bundle(f"{name}@{version}")
