@@ -4,6 +4,7 @@ from fastapi import APIRouter, Depends, FastAPI
 
 from veritasvault.console import activity, decisions, models, problems, versions
 from veritasvault.console.access import reader
+from veritasvault.console.static_files import STATIC, BuiltPages
 
 PREFIX = "/veritas"
 API = "/api/v1"
@@ -24,5 +25,6 @@ def create_app() -> FastAPI:
     for part in (models, versions, activity, decisions):
         api.include_router(part.router)
     app.include_router(api)
+    app.mount(STATIC, BuiltPages(), name="static")
     problems.install(app)
     return app
