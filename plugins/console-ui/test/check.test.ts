@@ -32,8 +32,8 @@ function changed(name: string, change: (bundle: Loose) => void): Bytes {
 
 async function steps(data: Bytes, subject = SUBJECT): Promise<Step[]> {
     const found: Step[] = [];
-  for await (const step of check(data, subject)) found.push(step);
-  return found;
+    for await (const step of check(data, subject)) found.push(step);
+    return found;
 }
 
 async function failures(data: Bytes, subject = SUBJECT): Promise<string[]> {

@@ -35,7 +35,7 @@ export async function ask<T>(url: string, request: RequestInit = {}): Promise<T>
 }
 
 /** Asks for bytes that no cache may hold; throws ApiError. */
-export async function askBytes(url: string): Promise<Uint8Array> {
+export async function askBytes(url: string): Promise<Uint8Array<ArrayBuffer>> {
     return new Uint8Array(await (await answer(url, { cache: "no-store" })).arrayBuffer());
 }
 

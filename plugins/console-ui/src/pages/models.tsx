@@ -1,11 +1,12 @@
 // All models: found by text, risk tier and what needs attention, all of it in the address.
-import { Badge, Box, Button, Field, Flex, HStack, Input, NativeSelect, Table, Text } from "@chakra-ui/react";
+import { Box, Button, Field, Flex, HStack, Input, NativeSelect, Table, Text } from "@chakra-ui/react";
 import { useEffect, useState } from "react";
 import { useSearchParams } from "react-router-dom";
 
 import { api, query } from "../api/client";
 import { type Model, type Models } from "../api/types";
 import { useResource } from "../api/use-resource";
+import { TierBadge } from "../parts/badges";
 import { days, moment } from "../parts/figures";
 import { Frame } from "../parts/frame";
 import { Health } from "../parts/health";
@@ -200,14 +201,15 @@ function ModelRow({ model }: { model: Model }) {
                 </Text>
             </Table.Cell>
             <Table.Cell>
-                <Badge>{TIERS[String(model.risk_tier) as keyof typeof TIERS]}</Badge>
+                <TierBadge tier={model.risk_tier} />
             </Table.Cell>
             <Table.Cell>
                 {champion ? (
                     <Box>
                         <VersionLink name={name} version={champion.version} />
                         <Text color="fg.muted" fontSize="sm">
-                            as of {champion.as_of ?? "no date"}, {days(champion.age_days)} old
+                            as of {champion.as_of ?? "no date"}
+                            {champion.age_days !== null && `, ${days(champion.age_days)} old`}
                         </Text>
                     </Box>
                 ) : (
@@ -220,7 +222,7 @@ function ModelRow({ model }: { model: Model }) {
             <Table.Cell>
                 <VersionLink name={name} version={latest.version} />
                 <Text color="fg.muted" fontSize="sm">
-                    {moment(latest.registered_at)}
+                    {latest.registered_at === null ? "unreadable" : moment(latest.registered_at)}
                 </Text>
             </Table.Cell>
             <Table.Cell>

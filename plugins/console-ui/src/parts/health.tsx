@@ -5,16 +5,28 @@ import { type Model } from "../api/types";
 import { days, moment } from "./figures";
 
 export function Health({ model }: { model: Model }) {
-    const { champion, drift, halted, verified } = model;
+    const { champion, drift, halted, problems, verified } = model;
     return (
         <Wrap gap={1}>
+            {problems.length > 0 && (
+                <Badge colorPalette="red" title={problems.join("; ")}>
+                    unreadable
+                </Badge>
+            )}
             {halted !== null && (
                 <Badge colorPalette="red" title={halted}>
                     halted
                 </Badge>
             )}
             {champion?.overdue && (
-                <Badge colorPalette="orange" title={`The champion's data is ${days(champion.age_days)} old`}>
+                <Badge
+                    colorPalette="orange"
+                    title={
+                        champion.age_days === null
+                            ? ""
+                            : `The champion's data is ${days(champion.age_days)} old`
+                    }
+                >
                     overdue
                 </Badge>
             )}
