@@ -14,6 +14,7 @@ BENCHMARKS = (
     "backfill",
     "dag_parse",
     "task_cpu",
+    "backfill_scheduler",
 )
 
 

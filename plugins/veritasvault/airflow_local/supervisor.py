@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Self
@@ -25,7 +26,7 @@ from veritasvault.airflow_local.environment import (
 )
 from veritasvault.airflow_local.ports import ReservedPort, reserve_port
 from veritasvault.airflow_local.postgres import EmbeddedPostgres
-from veritasvault.airflow_local.processes import Component, end_leftovers, remember, stop_all
+from veritasvault.airflow_local.processes import Component, end_leftovers, members, remember, stop_all
 
 _CONNECTION = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
 _PATIENCE = 180.0
@@ -203,6 +204,17 @@ class LocalAirflow:
         # Each worker of the executor forks its tasks and waits for them.
         workers = [worker.cpu_times() for worker in psutil.Process(scheduler.process.pid).children()]
         return float(sum(times.children_user + times.children_system for times in workers))
+
+    def cpu_seconds(self) -> float:
+        """User and system time of Airflow's servers and all that they started, without PostgreSQL."""
+        import psutil
+
+        spent = 0.0
+        for pid in members([part.process.pid for part in self._components]):
+            # One that ends meanwhile is in its parent's children.
+            with suppress(psutil.NoSuchProcess):
+                spent += sum(psutil.Process(pid).cpu_times()[:4])
+        return spent
 
     def database(self, name: str) -> str:
         """SQLAlchemy URL of a database of the embedded server, made if it is new; a ledger's, for one."""
