@@ -128,8 +128,9 @@ class Dataset:
             ) from error
         if hashlib.sha256(data).hexdigest() != part.sha256:
             raise self._changed(part)
-        # One thread: the engine's processes already share the cores.
-        return pq.read_table(pa.BufferReader(data), use_threads=False, read_dictionary=["asset"])
+        # Not `read_table`, whose discovery of datasets costs three times the reading of a part. One thread:
+        # the engine's processes already share the cores.
+        return pq.ParquetFile(pa.BufferReader(data), read_dictionary=["asset"]).read(use_threads=False)
 
     def tables(self) -> Iterator[pa.Table]:
         """The parts as tables, each as `read` gives it, with its errors."""
