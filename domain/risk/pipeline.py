@@ -204,7 +204,8 @@ class ModelPipeline:
 
     def validate(self, features: Features, run: str) -> Validation:
         """Check rows and features against the expectations; the gates judge what is found."""
-        report = self._parts.validator.validate(_open(Rows(**features.rows)), _open(features), run)
+        rows = _open(Rows(**features.rows))
+        report = self._parts.validator.validate(rows, _open(features), run, store=self._blocks())
         summary: dict[str, Any] = {
             "checked": report.summary.checked,
             "failures": list(report.summary.failures),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from domain.risk.block_store import BlockStore
     from domain.risk.dataset import Dataset
 
     Floats = NDArray[np.float64]
@@ -186,8 +187,13 @@ class ValidationReport:
 class DataValidatorPort(Protocol):
     """Checks raw rows and prepared features against the expectations in `domain/risk/expectations.py`."""
 
-    def validate(self, rows: Dataset, features: Dataset, run: str) -> ValidationReport:
-        """Check both; `run` names the report for people."""
+    def validate(
+        self, rows: Dataset, features: Dataset, run: str, *, store: BlockStore | None = None
+    ) -> ValidationReport:
+        """Check both; `run` names the report for people.
+
+        What is found does not depend on `store`, which keeps what need not be judged again.
+        """
 
 
 @dataclass(frozen=True, slots=True)

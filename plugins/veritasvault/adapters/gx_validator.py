@@ -6,8 +6,8 @@ import datetime as dt
 import math
 import shutil
 import uuid
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import pyarrow as pa
 from domain.registry.canonical import encode
 from domain.registry.errors import Unavailable
 from domain.registry.evidence import Attachment, DataValidation
+from domain.risk.block_store import BlockStore
 from domain.risk.dataset import Dataset
 from domain.risk.expectations import (
     Between,
@@ -29,25 +30,11 @@ from domain.risk.expectations import (
     row_expectations,
 )
 from domain.risk.feature_set import feature_table, label_parts
+from domain.risk.judged_blocks import JudgedTable, Table
 from domain.risk.ports import ValidationReport
 from domain.risk.price_anomalies import with_feature_anomalies, with_price_anomalies
-from veritasvault.adapters.gx_docs import place_of, publish
-from veritasvault.adapters.gx_import import great_expectations
-
-EXAMPLES = 5
-"""How many cells are shown for each expectation that is not met."""
-
-_NATIVE = {"text": "str", "date": "datetime64", "number": "float64"}
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """Rows or features, then the columns derived from them, and what is expected of both."""
-
-    name: str
-    frame: pl.DataFrame
-    expectations: tuple[Expectation, ...]
-    derived: tuple[str, ...] = ()
+from veritasvault.adapters.gx_docs import Judged, publish
+from veritasvault.adapters.gx_judgement import EXAMPLES, SITE, Verdicts, judge, judge_digest
 
 
 class GxValidator:
@@ -62,20 +49,34 @@ class GxValidator:
         self._directory = directory
         self._checks = checks or PriceChecks()
 
-    def validate(self, rows: Dataset, features: Dataset, run: str) -> ValidationReport:
+    def validate(
+        self, rows: Dataset, features: Dataset, run: str, *, store: BlockStore | None = None
+    ) -> ValidationReport:
         """Check both; `run` names the report, and the same run replaces its own report.
+
+        Args:
+            store: where it is kept which blocks met everything, so that they are not judged again; None
+                judges all of them. What is found is the same.
 
         Raises:
             IntegrityError: a part of a dataset changed.
             Unavailable: the report cannot be written.
         """
         prices, prepared = _frame(list(rows.tables())), _features_frame(features)
-        tables = (_rows_table(prices, self._checks), _features_table(prepared, prices))
+        judged_by = judge_digest()
+        tables = [
+            JudgedTable.of(table, judged_by, store)
+            for table in (_rows_table(prices, self._checks), _features_table(prepared, prices))
+        ]
         building = self._directory / f".building-{uuid.uuid4().hex}"
         try:
             building.mkdir(parents=True)
-            verdicts = _judge(tables, building, run)
-            report = publish(building / "site", self._directory, run)
+            results = _judged(tables, building, run, store)
+            judged = [
+                Judged(table.table.name, table.table.frame.height, table.blocks, len(table.met))
+                for table in tables
+            ]
+            report = publish(building / SITE, self._directory, run, judged, results)
         except OSError as error:
             raise Unavailable(
                 f"the report of {run} cannot be written to {self._directory} ({error}): "
@@ -83,11 +84,54 @@ class GxValidator:
             ) from error
         finally:
             shutil.rmtree(building, ignore_errors=True)
-        results = [result for table in tables for result in _results(table, verdicts[table.name])]
         failures = tuple(str(result["sentence"]) for result in results if not result["met"])
         content = encode({"checked": len(results), "failed": len(failures), "results": results})
         attachment = Attachment("data-validation.json", "application/json", content)
         return ValidationReport(DataValidation(len(results), failures), (attachment,), str(report))
+
+
+def _judged(
+    tables: Sequence[JudgedTable], building: Path, run: str, store: BlockStore | None
+) -> list[dict[str, Any]]:
+    """The results of all tables; Great Expectations judges what is not known, and what met all is kept."""
+    unjudged = [table.unjudged for table in tables]
+    asked = [
+        part
+        for table, part in zip(tables, unjudged, strict=True)
+        if not part.frame.is_empty() or table.table.frame.is_empty()
+    ]
+    verdicts = judge(asked, building, run) if asked else {}
+    if store is not None:
+        _remember(tables, unjudged, verdicts, building, store)
+    return [
+        result
+        for table, part in zip(tables, unjudged, strict=True)
+        for result in _results(table.table, part, verdicts.get(part.name))
+    ]
+
+
+def _remember(
+    tables: Sequence[JudgedTable],
+    unjudged: Sequence[Table],
+    verdicts: Verdicts,
+    building: Path,
+    store: BlockStore,
+) -> None:
+    """Keep what met everything; where something did not, the blocks without it are judged by themselves."""
+    for table, part in zip(tables, unjudged, strict=True):
+        verdict = verdicts.get(part.name, {})
+        if all(verdict.values()):
+            table.remember(store)
+            continue
+        unmet = [part.expectations[place] for place, met in verdict.items() if not met]
+        spoiled = frozenset[int]().union(
+            *(table.blocks_with(_unmet(part.frame, item)) for item in unmet if not isinstance(item, Columns))
+        )
+        rest = table.without(table.met | spoiled)
+        if spoiled and not rest.frame.is_empty():
+            again = judge([rest], building / f"rest-of-{part.name}", "", docs=False)
+            if all(again[rest.name].values()):
+                table.remember(store, spoiled)
 
 
 def _features_frame(dataset: Dataset) -> pl.DataFrame:
@@ -139,94 +183,20 @@ def _only_columns(expectations: Sequence[Expectation]) -> tuple[Expectation, ...
     return tuple(item for item in expectations if isinstance(item, Columns))
 
 
-def _judge(tables: Sequence[Table], building: Path, run: str) -> dict[str, dict[int, bool]]:
-    """Whether each expectation is met, by table and place; Data Docs go to `building/site`."""
-    gx = great_expectations()
-    context = _context(gx, building)
-    source = context.data_sources.add_pandas("panel")
-    definitions = []
-    for table in tables:
-        path = building / f"{table.name}.parquet"
-        _staged(table.frame).write_parquet(path, compression="uncompressed")
-        batch = source.add_parquet_asset(table.name, path=path).add_batch_definition(table.name)
-        suite = gx.ExpectationSuite(table.name, expectations=_translated(gx.expectations, table))
-        definition = gx.ValidationDefinition(name=table.name, data=batch, suite=context.suites.add(suite))
-        definitions.append(context.validation_definitions.add(definition))
-    checkpoint = gx.Checkpoint(
-        name="panel",
-        validation_definitions=definitions,
-        actions=[gx.checkpoint.UpdateDataDocsAction(name="docs")],
-        # Lists of all unexpected rows cost minutes on large failures; Polars points at the cells instead.
-        result_format={"result_format": "BASIC", "partial_unexpected_count": EXAMPLES},
-    )
-    found = context.checkpoints.add(checkpoint).run(run_id=gx.RunIdentifier(run_name=place_of(run)))
-    verdicts: dict[str, dict[int, bool]] = {table.name: {} for table in tables}
-    for validation in found.run_results.values():
-        verdict = verdicts[validation.suite_name]
-        for result in validation.results:
-            place = result.expectation_config.meta["place"]
-            verdict[place] = bool(result.success) and verdict.get(place, True)
-    return verdicts
+def _results(table: Table, judged: Table, verdict: Mapping[int, bool] | None) -> list[dict[str, Any]]:
+    """One plain record per expectation, with sentences for those that are not met; no times, no run.
+
+    Args:
+        judged: the rows that the verdict is on; all others met everything.
+        verdict: None where there are no such rows.
+    """
+    return [
+        _result(table, judged.frame, item, verdict is None or verdict[place])
+        for place, item in enumerate(table.expectations)
+    ]
 
 
-def _context(gx: Any, building: Path) -> Any:
-    """A project of its own, so that validations at the same time share nothing."""
-    context = gx.get_context(mode="file", project_root_dir=building)
-    context.variables.progress_bars = {"globally": False}
-    site = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(building / "site")}
-    context.update_data_docs_site(
-        "local_site",
-        {
-            "class_name": "SiteBuilder",
-            "show_how_to_buttons": False,
-            "store_backend": site,
-            "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
-        },
-    )
-    return context
-
-
-def _staged(frame: pl.DataFrame) -> pl.DataFrame:
-    """Types that pandas reads without making Python objects of cells."""
-    return frame.with_columns(pl.col(pl.Date).cast(pl.Datetime("ms")))
-
-
-def _translated(gxe: Any, table: Table) -> list[Any]:
-    """Each expectation in Great Expectations' words; `place` in its meta says which of ours it is."""
-    translated = []
-    for place, item in enumerate(table.expectations):
-        meta = {"place": place}
-        match item:
-            case Columns(kinds):
-                names = [*(name for name, _ in kinds), *table.derived]
-                translated.append(gxe.ExpectTableColumnsToMatchOrderedList(column_list=names, meta=meta))
-                translated.extend(
-                    gxe.ExpectColumnValuesToBeOfType(column=name, type_=_NATIVE[kind], meta=meta)
-                    for name, kind in kinds
-                )
-            case Filled(column):
-                translated.append(gxe.ExpectColumnValuesToNotBeNull(column=column, meta=meta))
-            case Unique(columns):
-                translated.append(gxe.ExpectCompoundColumnsToBeUnique(column_list=list(columns), meta=meta))
-            case Between():
-                translated.append(
-                    gxe.ExpectColumnValuesToBeBetween(
-                        column=item.column,
-                        min_value=item.minimum,
-                        max_value=item.maximum,
-                        strict_min=item.open_below,
-                        meta=meta,
-                    )
-                )
-    return translated
-
-
-def _results(table: Table, verdict: dict[int, bool]) -> list[dict[str, Any]]:
-    """One plain record per expectation, with sentences for those that are not met; no times, no run."""
-    return [_result(table, item, verdict[place]) for place, item in enumerate(table.expectations)]
-
-
-def _result(table: Table, item: Expectation, met: bool) -> dict[str, Any]:
+def _result(table: Table, judged: pl.DataFrame, item: Expectation, met: bool) -> dict[str, Any]:
     result: dict[str, Any] = {
         "table": table.name,
         "rows": table.frame.height,
@@ -239,7 +209,7 @@ def _result(table: Table, item: Expectation, met: bool) -> dict[str, Any]:
     if isinstance(item, Columns):
         found = ", ".join(f"{name} ({_kind(table.frame.schema[name])})" for name in table.frame.columns)
         return result | {"unmet": 1, "sentence": f"{table.name}: {item.unmet.format(value=found)}"}
-    bad = _unmet(table.frame, item)
+    bad = _unmet(judged, item)
     examples = [_cell(row, item) for row in bad.head(EXAMPLES).iter_rows(named=True)]
     sentence = item.unmet.format(**examples[0]) if examples else f"{item} could not be checked"
     more = f" (and {bad.height - 1} more)" if bad.height > 1 else ""
