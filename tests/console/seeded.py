@@ -1,4 +1,4 @@
-"""A registry with something in it: a tier 1 champion with a challenger, and a model from outside."""
+"""A registry with something in it: a tier 1 champion with a challenger, one from outside, a damaged one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from domain.registry.metadata import ModelMetadata
 from domain.registry.registration import RegisteredModel
 from veritasvault.bootstrap import Application, bootstrap
 
-FORECAST, VENDOR = "forecast", "vendor_vol"
+FORECAST, VENDOR, DAMAGED = "forecast", "vendor_vol", "damaged"
 RUN = ("volatility_forecast", "manual__2022-12-30T00:00:00+00:00")
 ROLES = """[roles]
 risk_officer = ["olga", "arthur"]
@@ -29,6 +29,7 @@ USERS = {
     "olga": "op",
     "vera": "user",
     "arthur": "user",
+    "nina": "",
 }
 """Role in Airflow by name; olga and vera may decide on what arthur made, otto and una have no role here."""
 
@@ -55,8 +56,22 @@ def seed(home: Path) -> Application:
     application.registration.register_model(
         outside, _artifact(home, 99), provenance={"actor": "tester", "triggered_by": "tester"}
     )
+    for number in (3, 4):
+        register(application, home, number, dt.date(2022, 3, number), 0.5, DAMAGED)
     application.ledger.checkpoint()
+    _damage(application, home)
     return application
+
+
+def _damage(application: Application, home: Path) -> None:
+    """Somebody changes a file of `damaged@1`, and the manifest of `damaged@2`."""
+    changed = {1: "artifact/weights.json", 2: "metadata.json"}
+    for version, path in changed.items():
+        row = application.catalog.resolve(f"{DAMAGED}@{version}")
+        file = home / "registry" / "models" / row.model_id / path
+        content = file.read_bytes()
+        file.chmod(0o644)
+        file.write_bytes(content.replace(b"weights", b"Weights"))
 
 
 def register(

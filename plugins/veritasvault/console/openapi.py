@@ -1,12 +1,13 @@
-"""The OpenAPI document of the console's API; `python -m veritasvault.console.openapi` prints it.
+"""The OpenAPI document of the console's API, from which the types of the pages are made.
 
-It is published as docs/openapi.json, from which the types of the pages are made.
+`python -m veritasvault.console.openapi docs/openapi.json` publishes it.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
@@ -38,4 +39,4 @@ def as_text(described: dict[str, Any]) -> str:
 if __name__ == "__main__":
     from veritasvault.console.app import create_app
 
-    sys.stdout.write(as_text(document(create_app())))
+    Path(sys.argv[1]).write_text(as_text(document(create_app())))
