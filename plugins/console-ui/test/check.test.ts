@@ -16,8 +16,21 @@ const SUBJECT = {
 };
 const SCOPES = ["proof-version.json", "proof-full.json"];
 
-// eslint-disable-next-line @typescript-eslint/no-explicit-any -- tests change what they like
-type Loose = any;
+/** A bundle as its file spells it; tests change what they like. */
+interface Raw {
+    format: string;
+    key: string;
+    checkpoint: string;
+    entries: { entry: string }[];
+    manifest: string;
+    attachments: Record<string, string>;
+    extra?: null;
+}
+
+interface Event {
+    kind: string;
+    event: { attachments: { name: string; sha256: string }[] };
+}
 
 function golden(name: string): Bytes {
     return new Uint8Array(readFileSync(GOLDEN + name));
@@ -58,17 +71,29 @@ describe.each(SCOPES)("%s", (name) => {
         }
     });
 
-    test.each<[string, string, (bundle: Loose) => void]>([
-        ["an entry", "ledger", (b) => (b.entries[2].entry = b.entries[2].entry.replace("0.5", "0.4"))],
-        ["the manifest", "manifest", (b) => (b.manifest = b.manifest.replace("Tests.", "Trading."))],
-        ["an attachment", "attachment evidence.json", (b) => (b.attachments[evidence(b)] = btoa("{}"))],
-        ["a missing attachment", "evidence.json is missing", (b) => delete b.attachments[evidence(b)]],
-        ["an added attachment", "no ledger entry names", (b) => (b.attachments["0".repeat(64)] = "")],
-        ["the signed size", "checkpoint", (b) => (b.checkpoint = b.checkpoint.replace(/\n\d+\n/u, "\n9\n"))],
-        ["the key", "key", (b) => (b.key = otherKey(b.key))],
-        ["a dropped introduction of a key", "about keys", (b) => b.entries.splice(0, 1)],
-        ["the format", "unknown format", (b) => (b.format = "veritasvault/proof/v2")],
-        ["an unknown field", "other fields", (b) => (b.extra = null)],
+    test.each<[string, string, (bundle: Raw) => Partial<Raw>]>([
+        ["an entry", "ledger entry 2", (b) => ({ entries: b.entries.map(otherFigure) })],
+        ["the manifest", "manifest", (b) => ({ manifest: b.manifest.replace("Tests.", "Trading.") })],
+        [
+            "an attachment",
+            "evidence.json",
+            (b) => ({ attachments: { ...b.attachments, [evidence(b)]: btoa("{}") } }),
+        ],
+        [
+            "a missing attachment",
+            "evidence.json is missing",
+            (b) => ({ attachments: without(b, evidence(b)) }),
+        ],
+        [
+            "an added attachment",
+            "names",
+            (b) => ({ attachments: { ...b.attachments, ["0".repeat(64)]: "" } }),
+        ],
+        ["the signed size", "checkpoint", (b) => ({ checkpoint: b.checkpoint.replace(/\n\d+\n/u, "\n9\n") })],
+        ["the key", "key", (b) => ({ key: b.key.replace(/.{4}$/u, "AAAA") })],
+        ["a dropped introduction of a key", "about keys", (b) => ({ entries: b.entries.slice(1) })],
+        ["the format", "unknown format", () => ({ format: "veritasvault/proof/v2" })],
+        ["an unknown field", "other fields", () => ({ extra: null })],
     ])("%s that was changed is named", async (_, named, change) => {
         expect((await failures(changed(name, change))).join("\n")).toContain(named);
     });
@@ -80,9 +105,9 @@ describe.each(SCOPES)("%s", (name) => {
 
     test("a signature by another key than the ledger's is refused", async () => {
         const data = changed(name, (b) => {
-            const place = signature(b);
+            const place = attachment(b, "model.sig");
             const text = new TextDecoder().decode(fromBase64(b.attachments[place], "signature"));
-            b.attachments[place] = btoa(text.replace("f847bdab", "f847bdac"));
+            return { attachments: { ...b.attachments, [place]: btoa(text.replace("f847bdab", "f847bdac")) } };
         });
         expect((await failures(data)).join("\n")).toContain("The artifact is signed");
     });
@@ -97,21 +122,20 @@ test("a bundle that is spelt in another way is refused", async () => {
     ]);
 });
 
-function attachment(bundle: Loose, name: string): string {
-    const event = (bundle.entries as Loose[])
-        .map((each) => JSON.parse(each.entry))
-        .find((each) => each.kind === "ModelRegistered");
-    return (event.event.attachments as Loose[]).find((each) => each.name === name).sha256;
+function attachment(bundle: Raw, name: string): string {
+    const events = bundle.entries.map((each) => JSON.parse(each.entry) as Event);
+    const registered = events.find((each) => each.kind === "ModelRegistered");
+    return registered?.event.attachments.find((each) => each.name === name)?.sha256 ?? "";
 }
 
-function evidence(bundle: Loose): string {
+function evidence(bundle: Raw): string {
     return attachment(bundle, "evidence.json");
 }
 
-function signature(bundle: Loose): string {
-    return attachment(bundle, "model.sig");
+function without(bundle: Raw, sha256: string): Record<string, string> {
+    return Object.fromEntries(Object.entries(bundle.attachments).filter(([name]) => name !== sha256));
 }
 
-function otherKey(vkey: string): string {
-    return vkey.replace(/.{4}$/u, "AAAA");
+function otherFigure<Entry extends { entry: string }>(each: Entry): Entry {
+    return { ...each, entry: each.entry.replace("0.5", "0.4") };
 }

@@ -15,7 +15,7 @@ interface Paged<Row> {
 export function usePages<Answer extends { next: string | null }, Row>(
     url: string,
     rowsOf: (answer: Answer) => Row[],
-): Paged<Row> {
+): Paged<Answer, Row> {
     const first = useResource<Answer>(url);
     const [later, setLater] = useState<{ url: string; pages: Answer[]; error?: ApiError }>({
         url,

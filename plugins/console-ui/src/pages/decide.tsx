@@ -10,7 +10,7 @@ import {
     Textarea,
     VStack,
 } from "@chakra-ui/react";
-import { type FormEvent, useState } from "react";
+import { type SyntheticEvent, useState } from "react";
 
 import { api, ApiError, post } from "../api/client";
 import { type Command, type DecisionOutcome, type OfferedAction, type VersionDetail } from "../api/types";
@@ -119,7 +119,7 @@ function Form({ detail, allowed, decided }: FormProps) {
     const [sending, setSending] = useState(false);
     const chosen = allowed.find((each) => each.action === action);
     const roles = chosen?.action === "approve" ? chosen.roles : [];
-    const send = async (event: FormEvent) => {
+    const send = async (event: SyntheticEvent) => {
         event.preventDefault();
         if (chosen === undefined) return;
         setSending(true);

@@ -79,7 +79,7 @@ function Measures({ name }: { name: string }) {
         (page) => page.points,
     );
     const [chosen, setChosen] = useState<string>();
-    const history = first.data as History | undefined;
+    const history = first.data;
     const metric = chosen ?? (history?.metrics.includes("qlike") ? "qlike" : history?.metrics[0]);
     return (
         <Section title="Measures">

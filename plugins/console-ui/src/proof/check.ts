@@ -218,8 +218,7 @@ async function artifactSignature(bundle: Bundle): Promise<Step["figures"]> {
     const named = object(registration(bundle).provenance, "the provenance").signing_key;
     const kept = attachmentsOf(bundle).find(({ name }) => name === "model.sig");
     if (kept === undefined) {
-        require(named ===
-            undefined, `there is no signature by the key ${String(named)} that the ledger names`);
+        require(named === undefined, "there is no signature by the key that the ledger names");
         throw new Unchecked("nobody signed it, its ledger began before artifacts were signed");
     }
     const signature = bundle.attachments.get(kept.sha256);

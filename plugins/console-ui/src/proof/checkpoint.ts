@@ -50,7 +50,7 @@ export async function checkSignatures(note: string, key: CheckpointKey): Promise
 function readNote(note: string): SignedNote {
     const end = note.lastIndexOf("\n\n");
     const signatures = note.slice(end + 2).split("\n");
-    // eslint-disable-next-line no-control-regex -- the format forbids all but the newline
+    // The format forbids every control character but the newline.
     if (
         end < 1 ||
         signatures.length < 2 ||
