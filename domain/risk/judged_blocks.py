@@ -130,6 +130,7 @@ def _cells(series: pl.Series) -> tuple[NDArray[np.generic], Bytes]:
     missing = series.is_null().to_numpy().astype(np.uint8)
     if series.dtype != pl.String:
         return series.to_physical().fill_null(0).to_numpy(), missing
-    texts, places = np.unique(series.fill_null("").to_numpy(), return_inverse=True)
-    hashes = [np.frombuffer(hashlib.sha256(text.encode()).digest(), np.uint8) for text in texts.tolist()]
+    encoded = series.fill_null("").rechunk().to_arrow().dictionary_encode()
+    texts, places = encoded.dictionary.to_pylist(), encoded.indices.to_numpy()
+    hashes = [np.frombuffer(hashlib.sha256(text.encode()).digest(), np.uint8) for text in texts]
     return np.array(hashes).reshape(-1, 32)[places], missing

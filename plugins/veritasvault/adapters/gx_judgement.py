@@ -67,8 +67,11 @@ def judge(tables: Sequence[Table], building: Path, run: str, *, docs: bool = Tru
 
 
 def _context(gx: Any, building: Path) -> Any:
-    """A project of its own, so that validations at the same time share nothing."""
-    context = gx.get_context(mode="file", project_root_dir=building)
+    """A project of its own in memory, so that validations at the same time share nothing.
+
+    One on disk reads its YAML anew a hundred times.
+    """
+    context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
     site = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(building / SITE)}
     context.update_data_docs_site(
