@@ -10,6 +10,7 @@ BENCHMARKS = (
     "registries",
     "ledger",
     "promotion",
+    "console",
     "prep",
     "backfill",
     "dag_parse",

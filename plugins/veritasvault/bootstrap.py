@@ -38,9 +38,11 @@ if TYPE_CHECKING:
     from domain.registry.events import KeyRole
     from domain.registry.evidence import Attachment
     from domain.registry.gauges import Gauge
+    from domain.registry.inventory.models import ModelInventory
     from domain.registry.ledger.ledger import Ledger
     from domain.registry.ledger.remembered_witness import RememberedWitness
     from domain.registry.lifecycle.service import ModelLifecycle
+    from domain.registry.metadata import RiskTier
     from domain.registry.migration import Migration
     from domain.registry.ports import CollectablePort, LeftoversPort, SignerPort, WitnessPort
     from domain.registry.proofs.export import ProofExport
@@ -236,10 +238,19 @@ class Application:
     @cached_property
     def champions(self) -> Champions:
         from domain.registry.champions import Champions
+
+        return Champions(self.catalog, self.ledger, self._deadline_days())
+
+    @cached_property
+    def inventory(self) -> ModelInventory:
+        from domain.registry.inventory.models import ModelInventory
+
+        return ModelInventory(self.catalog, self.ledger, self._deadline_days(), self.clock)
+
+    def _deadline_days(self) -> Mapping[RiskTier, int]:
         from domain.registry.metadata import RiskTier
 
-        days = dict(zip(RiskTier, self.settings.deadline_days, strict=True))
-        return Champions(self.catalog, self.ledger, days)
+        return dict(zip(RiskTier, self.settings.deadline_days, strict=True))
 
     def gauges(self) -> tuple[Gauge, ...]:
         """The figures on the registry as it is now."""

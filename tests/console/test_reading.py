@@ -140,7 +140,7 @@ def test_verification_reads_all_objects_and_is_never_cached(console: ConsoleServ
         "ledger entry 2", "manifest", "file weights.json", "attachment calibration.svg",
         "attachment evidence.json", "attachment model.sig",
     ]  # fmt: skip
-    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["Cache-Control"] == "private, no-store"
 
 
 def test_a_changed_file_is_named_and_the_rest_is_shown(console: ConsoleServer) -> None:

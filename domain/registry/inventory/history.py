@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from domain.registry.inventory.champions import Reign, reigns
+from domain.registry.inventory.reigns import Reign, reigns
 from domain.registry.inventory.versions import VersionInventory
 from domain.registry.ledger.ledger import Ledger
 

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Literal, get_args
 
 from domain.registry.catalog import ModelCatalog
+from domain.registry.deadlines import Deadline
 from domain.registry.errors import IntegrityError, InvalidInput, NotFound
 from domain.registry.events import ModelRegisteredEvent
 from domain.registry.events.lifecycle import EVERY_MODEL, LifecycleEvent
-from domain.registry.inventory.champions import reigns
+from domain.registry.inventory.audited import Audited, NewestAudits
+from domain.registry.inventory.reigns import reigns
 from domain.registry.inventory.versions import require_model
 from domain.registry.ledger.ledger import Ledger, LedgerView
 from domain.registry.ledger.view import Recorded
 from domain.registry.lifecycle.state import Lifecycle, challenger
 from domain.registry.manifest import ModelId
-from domain.registry.metadata import ModelMetadata
+from domain.registry.metadata import ModelMetadata, RiskTier
 from domain.registry.ports import Clock, VersionRow
 
 Attention = Literal["overdue", "halted", "drift", "challenger"]
@@ -34,12 +36,24 @@ class ChampionInUse:
     """The champion of a name.
 
     Attributes:
-        age_days: whole days from its as-of date to today; None for a model trained elsewhere.
+        deadline: None if its entry or its manifest cannot be read.
+        today: the day on which its age is told.
     """
 
     row: VersionRow
     since: dt.datetime
-    age_days: int | None
+    deadline: Deadline | None
+    today: dt.date
+
+    @property
+    def age_days(self) -> int | None:
+        """Days since its data ends; None if nobody knows."""
+        return None if self.deadline is None else self.deadline.age(self.today)
+
+    @property
+    def overdue(self) -> bool:
+        """Whether it has been in use for too long."""
+        return self.deadline is not None and self.deadline.overdue(self.today) > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +64,7 @@ class InventoryModel:
         metadata: of the newest version; None if it cannot be read, then `problems` says why.
         registered: the event of the newest version; None likewise.
         halted: why nothing becomes champion of this name, or of any.
+        audited: what the newest audits say of its champion, or of the newest version if it has none.
         problems: what of this could not be read, one sentence each.
     """
 
@@ -60,6 +75,7 @@ class InventoryModel:
     champion: ChampionInUse | None
     challenger: VersionRow | None
     halted: str | None
+    audited: Audited | None
     problems: tuple[str, ...] = ()
 
     def needs(self, attention: Attention) -> bool:
@@ -70,6 +86,7 @@ class InventoryModel:
     def attentions(self) -> tuple[Attention, ...]:
         """Every reason to look at it."""
         reasons: dict[Attention, bool] = {
+            "overdue": self.champion is not None and self.champion.overdue,
             "halted": self.halted is not None,
             "challenger": self.challenger is not None,
         }
@@ -93,9 +110,13 @@ class InventoryPage:
 class ModelInventory:
     """Reads all models, a page at a time, with a number of look-ups that no model's history changes."""
 
-    def __init__(self, catalog: ModelCatalog, ledger: Ledger, clock: Clock) -> None:
+    def __init__(
+        self, catalog: ModelCatalog, ledger: Ledger, days: Mapping[RiskTier, int], clock: Clock
+    ) -> None:
+        """`days` is how old a champion may be, by its tier; see `deadlines.DAYS`."""
         self._catalog = catalog
         self._ledger = ledger
+        self._days = days
         self._clock = clock
         # A manifest is what its id says or is refused, so what was read once needs no reading again.
         self._known: dict[ModelId, ModelMetadata] = {}
@@ -147,50 +168,73 @@ class ModelInventory:
 
     def _read(self, view: LedgerView, rows: Sequence[VersionRow]) -> tuple[InventoryModel, ...]:
         lives = view.lifecycles([EVERY_MODEL, *(row.name for row in rows)])
-        events = self._catalog.events(rows)
-        halted = _state(EVERY_MODEL, lives[EVERY_MODEL]).halted
-        return tuple(self._of(view, row, events.get(row.index), lives[row.name], halted) for row in rows)
+        states = {name: _state(name, life) for name, life in lives.items()}
+        champions = {row.name: _champion_of(view, states[row.name]) for row in rows}
+        events = self._catalog.events([*rows, *filter(None, champions.values())])
+        page = _Page(view, events, NewestAudits.of(view), states[EVERY_MODEL].halted)
+        return tuple(
+            self._of(page, row, champions[row.name], states[row.name], lives[row.name]) for row in rows
+        )
 
     def _of(
         self,
-        view: LedgerView,
+        page: _Page,
         row: VersionRow,
-        event: ModelRegisteredEvent | None,
+        champion: VersionRow | None,
+        state: Lifecycle,
         life: Sequence[Recorded],
-        all_halted: str | None,
     ) -> InventoryModel:
         problems: list[str] = []
-        metadata = None
-        try:
-            event = event or self._catalog.event(row)
-            metadata = self._metadata(event)
-        except (IntegrityError, NotFound) as error:
-            problems.append(str(error))
-        state = _state(row.name, life)
+        event, metadata = self._about(page, row, problems)
         return InventoryModel(
             name=row.name,
             latest=row,
             metadata=metadata,
             registered=event,
-            champion=self._champion(view, state, life),
-            challenger=challenger(view, state),
-            halted=state.halted or all_halted,
-            problems=tuple(problems),
+            champion=None if champion is None else self._in_use(page, champion, life, problems),
+            challenger=challenger(page.view, state),
+            halted=state.halted or page.halted,
+            audited=page.audits.about([champion or row]),
+            problems=tuple(dict.fromkeys(problems)),
         )
 
-    def _metadata(self, event: ModelRegisteredEvent) -> ModelMetadata:
-        known = self._known.get(event.model_id)
-        if known is None:
-            known = self._known[event.model_id] = self._catalog.manifest(event).metadata
-        return known
-
-    def _champion(self, view: LedgerView, state: Lifecycle, life: Sequence[Recorded]) -> ChampionInUse | None:
-        row = None if state.champion is None else view.version(state.name, state.champion)
-        if row is None:
-            return None
+    def _in_use(
+        self, page: _Page, row: VersionRow, life: Sequence[Recorded], problems: list[str]
+    ) -> ChampionInUse:
+        event, metadata = self._about(page, row, problems)
+        deadline = None
+        if event is not None and metadata is not None:
+            deadline = Deadline(row.as_of or event.at.date(), self._days[metadata.risk_tier])
         since = reigns(one.event for one in life)[-1].since
-        age = None if row.as_of is None else (self._clock.now().date() - row.as_of).days
-        return ChampionInUse(row, since, age)
+        return ChampionInUse(row, since, deadline, self._clock.now().date())
+
+    def _about(
+        self, page: _Page, row: VersionRow, problems: list[str]
+    ) -> tuple[ModelRegisteredEvent | None, ModelMetadata | None]:
+        """A version's event and metadata; None for what cannot be read, with the sentence why."""
+        event = page.events.get(row.index)
+        try:
+            event = event or self._catalog.event(row)
+            if event.model_id not in self._known:
+                self._known[event.model_id] = self._catalog.manifest(event).metadata
+        except (IntegrityError, NotFound) as error:
+            problems.append(str(error))
+            return event, None
+        return event, self._known[event.model_id]
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """What was read at once for all models of a page."""
+
+    view: LedgerView
+    events: Mapping[int, ModelRegisteredEvent]
+    audits: NewestAudits
+    halted: str | None
+
+
+def _champion_of(view: LedgerView, state: Lifecycle) -> VersionRow | None:
+    return None if state.champion is None else view.version(state.name, state.champion)
 
 
 def _state(name: str, life: Sequence[Recorded]) -> Lifecycle:

@@ -92,6 +92,10 @@ class LedgerView:
         """How many events about collections there are, found by their keys alone."""
         return self._how_many(collection_key)
 
+    def audit_events(self, start: int = 0) -> Iterator[Recorded]:
+        """The audits of the registry from this number on, in order. Raises IntegrityError."""
+        return self._numbered(audit_key, start)
+
     def audits(self) -> int:
         """How many audits of the registry there are, found by their keys alone."""
         return self._how_many(audit_key)

@@ -10,6 +10,7 @@ from urllib.parse import quote
 from pydantic import BaseModel
 
 from domain.registry.evidence import Outcome
+from domain.registry.inventory.audited import Audited
 from domain.registry.inventory.models import InventoryModel
 from domain.registry.inventory.versions import InventoryVersion, Standing
 from domain.registry.ports import VersionRow
@@ -85,6 +86,11 @@ class Verified(BaseModel):
     at: dt.datetime
     problems: list[str]
 
+    @classmethod
+    def of(cls, audited: Audited) -> Verified:
+        status: Literal["verified", "failed"] = "verified" if audited.verified else "failed"
+        return cls(status=status, at=audited.at, problems=list(audited.problems))
+
 
 class Model(BaseModel):
     """A model; tier, owner and purpose are null if its manifest cannot be read, and `problems` says why."""
@@ -120,13 +126,13 @@ class Model(BaseModel):
                 **Version.of(champion.row).model_dump(),
                 since=champion.since,
                 age_days=champion.age_days,
-                deadline_days=None,
-                overdue=False,
+                deadline_days=None if champion.deadline is None else champion.deadline.days,
+                overdue=champion.overdue,
             ),
             challenger=None if model.challenger is None else Version.of(model.challenger),
             halted=model.halted,
             drift=None,
-            verified=None,
+            verified=None if model.audited is None else Verified.of(model.audited),
             problems=list(model.problems),
         )
 

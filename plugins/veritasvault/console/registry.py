@@ -6,7 +6,6 @@ from typing import Annotated
 from fastapi import Depends
 
 from domain.registry.inventory.detail import VersionDetails
-from domain.registry.inventory.models import ModelInventory
 from domain.registry.inventory.versions import VersionInventory
 from domain.registry.lifecycle.service import ModelLifecycle
 from veritasvault.bootstrap import Application, bootstrap
@@ -19,7 +18,7 @@ class Registry:
 
     def __init__(self, application: Application) -> None:
         self.application = application
-        self.models = ModelInventory(application.catalog, application.ledger, application.clock)
+        self.models = application.inventory
         self.versions = VersionInventory(application.catalog, application.ledger)
         self.details = VersionDetails(application.catalog, application.ledger)
 

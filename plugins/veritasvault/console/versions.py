@@ -76,9 +76,8 @@ def proof(name: str, version: Number, registry: RegistryDep) -> Response:
 
 
 @router.get("/versions/{version}/verification")
-def verification(name: str, version: Number, registry: RegistryDep, response: Response) -> VerificationAnswer:
+def verification(name: str, version: Number, registry: RegistryDep) -> VerificationAnswer:
     """Read and hash everything that is stored of a version, now."""
-    response.headers["Cache-Control"] = "no-store"
     return VerificationAnswer.of(verify_version(registry.application.audit, registry.details, name, version))
 
 
