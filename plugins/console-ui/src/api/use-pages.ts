@@ -4,8 +4,8 @@ import { useState } from "react";
 import { ApiError, ask, query } from "./client";
 import { type Resource, useResource } from "./use-resource";
 
-interface Paged<Row> {
-    first: Resource<unknown>;
+interface Paged<Answer, Row> {
+    first: Resource<Answer>;
     rows: Row[];
     more: (() => void) | undefined;
     error: ApiError | undefined;

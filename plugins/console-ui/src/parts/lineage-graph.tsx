@@ -145,17 +145,15 @@ function find(nodes: Node[], id: string): Node {
 
 function Place({ node }: { node: Node }) {
     const box = <NodeBox node={node} linked={node.page !== undefined || node.url !== undefined} />;
-    const label = `${node.title}: ${node.about}`;
     if (node.url !== undefined)
         return (
-            <a aria-label={label} href={node.url} rel="noopener noreferrer" target="_blank">
+            <a href={node.url} rel="noopener noreferrer" target="_blank">
                 {box}
             </a>
         );
     if (node.page?.startsWith("#"))
         return (
             <a
-                aria-label={label}
                 href={node.page}
                 onClick={(event) => {
                     // Airflow's <base> would make another page of a fragment.
@@ -166,12 +164,7 @@ function Place({ node }: { node: Node }) {
                 {box}
             </a>
         );
-    if (node.page !== undefined)
-        return (
-            <Link aria-label={label} to={node.page}>
-                {box}
-            </Link>
-        );
+    if (node.page !== undefined) return <Link to={node.page}>{box}</Link>;
     return box;
 }
 
@@ -196,13 +189,11 @@ function NodeBox({ node, linked }: { node: Node; linked: boolean }) {
             <text
                 x={x + 10}
                 y={y + 22}
-                fontSize={13}
-                fontWeight={600}
-                textDecoration={linked ? "underline" : "none"}
+                style={{ fontSize: 13, fontWeight: 600, textDecoration: linked ? "underline" : "none" }}
             >
                 {node.title}
             </text>
-            <text x={x + 10} y={y + 41} fontSize={12}>
+            <text x={x + 10} y={y + 41} style={{ fontSize: 12 }}>
                 {node.about}
             </text>
         </g>

@@ -8,7 +8,7 @@ import { figure } from "./figures";
 
 const WIDTH = 860;
 const HEIGHT = 260;
-const LEFT = 64;
+const LEFT = 72;
 const BOTTOM = 28;
 const TOP = 12;
 const RIGHT = 110;
@@ -59,10 +59,10 @@ export function MetricChart({ name, metric, points, champions }: Props) {
                 aria-label={`${metric} of ${dots.length} versions from ${first.date} to ${last.date}, between ${figure(low)} and ${figure(high)}; the table of versions has the figures`}
                 role="img"
                 viewBox={`0 0 ${WIDTH} ${HEIGHT}`}
-                style={{ minWidth: 480, width: "100%", maxWidth: WIDTH }}
+                style={{ fontSize: 11, minWidth: 480, width: "100%", maxWidth: WIDTH }}
             >
                 {[low, high].map((value) => (
-                    <g key={value} fill="currentColor" fontSize={11}>
+                    <g key={value} fill="currentColor">
                         <line
                             x1={LEFT}
                             x2={WIDTH - RIGHT}
@@ -76,7 +76,7 @@ export function MetricChart({ name, metric, points, champions }: Props) {
                         </text>
                     </g>
                 ))}
-                <g fill="currentColor" fontSize={11}>
+                <g fill="currentColor">
                     <text x={at(first)} y={HEIGHT - 8}>
                         {first.date}
                     </text>
@@ -94,12 +94,7 @@ export function MetricChart({ name, metric, points, champions }: Props) {
                             stroke="currentColor"
                             strokeDasharray={DASHES[place % DASHES.length]}
                         />
-                        <text
-                            x={at(last) + 8}
-                            y={y(last.baselines[base] ?? high) + 4}
-                            fill="currentColor"
-                            fontSize={11}
-                        >
+                        <text x={at(last) + 8} y={y(last.baselines[base] ?? high) + 4} fill="currentColor">
                             {base}
                         </text>
                     </g>

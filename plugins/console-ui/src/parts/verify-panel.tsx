@@ -127,7 +127,12 @@ function StepRow({ step }: { step: Step }) {
                 <DataList.Root orientation="horizontal" mt={1} size="sm" gap={1}>
                     {step.figures.map(([name, value]) => (
                         <DataList.Item key={name}>
-                            <DataList.ItemLabel color="fg.muted" wordBreak="break-all">
+                            <DataList.ItemLabel
+                                color="fg.muted"
+                                flexShrink={0}
+                                maxWidth="50%"
+                                wordBreak="break-word"
+                            >
                                 {name}
                             </DataList.ItemLabel>
                             <DataList.ItemValue fontFamily="mono" wordBreak="break-all">
