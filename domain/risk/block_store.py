@@ -6,12 +6,16 @@ one under its key means that something decides the result that the key does not 
 
 A file's name is its digest, and a record's first line is that of the JSON after it. What a disk changed is
 therefore not believed but made again: a record by whoever looks for it, a file after a reader has removed it.
+
+What is found is marked as used, by its modification time and within an hour, so that what nobody uses can go.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
+import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,6 +27,9 @@ import pyarrow as pa
 from domain.registry.canonical import Digest, digest
 from domain.registry.errors import IntegrityError
 from domain.risk.dataset import Part, canonical_parquet, part_of
+
+USED_WITHIN = dt.timedelta(hours=1)
+"""A file that was used may say that it was so much earlier: most uses then write nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +62,7 @@ class BlockStore:
             return None
         if sealed != digest(body).encode():
             return None
+        _use(self._place(key))
         found: Mapping[str, Any] = json.loads(body)
         return found
 
@@ -94,13 +102,16 @@ class BlockStore:
 
     def holds(self, part: Part) -> bool:
         """Whether a part's file is here, of its size; `Dataset.read` checks what it holds."""
-        try:
-            return (self.files / part.sha256).stat().st_size == part.size
-        except FileNotFoundError:
-            return False
+        place = self.files / part.sha256
+        return _use(place) == part.size
+
+    @property
+    def records(self) -> Path:
+        """The directory of the records, each named by its key."""
+        return self.root / "records"
 
     def _place(self, key: Digest) -> Path:
-        return self.root / "records" / key
+        return self.records / key
 
 
 def _written(place: Path, data: bytes) -> Path:
@@ -114,3 +125,14 @@ def _written(place: Path, data: bytes) -> Path:
     with temporary.open("rb+") as file:
         os.fsync(file.fileno())
     return temporary
+
+
+def _use(place: Path) -> int | None:
+    """Mark a file as used, unless it was within `USED_WITHIN`; its size, None if it is not there."""
+    try:
+        found = place.stat()
+        if time.time() - found.st_mtime > USED_WITHIN.total_seconds():
+            os.utime(place)
+    except FileNotFoundError:
+        return None
+    return found.st_size

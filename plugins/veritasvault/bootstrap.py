@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from veritasvault.adapters.recorded_code import RecordedCode
     from veritasvault.adapters.rego_policy import RegoPolicy
     from veritasvault.adapters.sql_ledger import SqlLedger
+    from veritasvault.airflow_local.client import AirflowClient
     from veritasvault.identity import Identity
     from veritasvault.serving.model_loader import ModelLoader
     from veritasvault.serving.registered_forecasts import RegisteredForecasts
@@ -314,6 +315,7 @@ class Application:
     def garbage_collection(self, *, features: bool = False) -> GarbageCollection:
         """The collection of garbage; with `features` also of what runs left in the workspace."""
         from domain.registry.collection.service import GarbageCollection
+        from veritasvault.adapters.block_leftovers import BlockLeftovers
         from veritasvault.adapters.staging_leftovers import StagingLeftovers
         from veritasvault.adapters.workspace_leftovers import WorkspaceLeftovers
 
@@ -324,6 +326,7 @@ class Application:
             places.append(StagingLeftovers(self.staging))
         if features:
             places.append(WorkspaceLeftovers(self.settings.workspace, self.registry, self.ledger))
+            places.append(BlockLeftovers(self.settings.workspace))
         return GarbageCollection(self.registry, self.ledger, self.collector, places=places, clock=self.clock)
 
     def model_loader(self, cache: Path | str | None, cache_bytes: int) -> ModelLoader:
@@ -625,3 +628,10 @@ def bootstrap(
     given = {"VERITAS_REGISTRY": registry, "VERITAS_LEDGER": ledger}
     replaced = {name: value for name, value in given.items() if value is not None}
     return Application(Settings.read({**(os.environ if environment is None else environment), **replaced}))
+
+
+def airflow_client(environment: Mapping[str, str] | None = None) -> AirflowClient:
+    """The Airflow that this shell's `airflow` command talks to. Raises InvalidInput."""
+    from veritasvault.airflow_local.backfill_progress import client_of
+
+    return client_of(os.environ if environment is None else environment)

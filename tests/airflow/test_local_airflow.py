@@ -43,6 +43,7 @@ def doubles():
     @task
     def doubled(number):
         print("doubling", number)
+        assert number >= 0
         return 2 * number
 
     doubled(given())
@@ -85,6 +86,55 @@ def test_a_backfill_by_the_command_runs_every_date(airflow: LocalAirflow) -> Non
     """`airflow backfill create` gives one run for each date, both ends included."""
     states = airflow.backfill("doubles", "2024-01-10", "2024-01-12", "--max-active-runs", "2")
     assert states == {f"backfill__2024-01-{day}T00:00:00+00:00": "success" for day in (10, 11, 12)}
+
+
+def veritas(airflow: LocalAirflow, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """The console command in a shell that has sourced what `make up` names."""
+    return subprocess.run(
+        [sys.executable, "-m", "veritasvault.cli", *arguments],
+        env={**airflow.environment, **settings},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(("day", "number", "code"), [(15, 1, 0), (18, -1, 1)])
+def test_a_backfill_is_watched_to_its_end(airflow: LocalAirflow, day: int, number: int, code: int) -> None:
+    """It ends with the last run, says what became of all, and exits 1 if one failed."""
+    dates = ("--from-date", f"2024-01-{day}", "--to-date", f"2024-01-{day + 1}")
+    conf = json.dumps({"number": number})
+    made = airflow.cli("backfill", "create", "--dag-id", "doubles", *dates, "--dag-run-conf", conf)
+    assert made.returncode == 0, made.stderr
+    backfill = max(known["id"] for known in airflow.client.backfills("doubles"))
+    watched = veritas(airflow, "backfill", "watch", str(backfill))
+    assert (watched.returncode, watched.stderr) == (code, "")
+    *before, counted = [line for line in watched.stdout.splitlines() if " done, " in line]
+    assert all(" of 2 done, " in line for line in before)
+    end = "failed 2 of 2 done, 0 running, 2 failed" if code else "succeeded 2 of 2 done, 0 running, 0 failed"
+    assert counted.rstrip() == f"doubles: {end}"
+    runs = [f"backfill__2024-01-{day + more}T00:00:00+00:00" for more in (0, 1)]
+    assert [line for line in watched.stdout.splitlines() if line.startswith("failed ")] == [
+        f"failed {run}" for run in runs if code
+    ]
+    said = veritas(airflow, "backfill", "status", str(backfill), "--json")
+    assert said.returncode == code
+    document = json.loads(said.stdout)
+    assert document["failed"] == (runs if code else [])
+    assert (document["total"], document["ended"], document["seconds_left"]) == (2, True, 0.0)
+
+
+def test_a_backfill_that_is_not_there_and_a_token_that_is_refused_are_one_sentence_each(
+    airflow: LocalAirflow,
+) -> None:
+    missing = veritas(airflow, "backfill", "status", "999")
+    assert (missing.returncode, missing.stdout) == (1, "")
+    assert missing.stderr.startswith("veritas: GET /api/v2/backfills/999 gave 404")
+    refused = veritas(airflow, "backfill", "watch", "1", AIRFLOW_CLI_TOKEN="not a token")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr.startswith("veritas: GET /api/v2/backfills/1 gave 401")
+    assert "not a token" not in refused.stderr
 
 
 def test_the_shell_file_lets_the_command_find_this_airflow(airflow: LocalAirflow) -> None:

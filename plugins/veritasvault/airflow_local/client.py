@@ -22,15 +22,15 @@ class AirflowClient:
     Every method raises `NotFound` for what Airflow does not know and `Unavailable` for any other refusal.
     """
 
-    def __init__(self, url: str, user: str, password: str) -> None:
-        """Give the server's URL without a path, and who asks."""
+    def __init__(self, url: str, user: str = "", password: str = "", *, token: str | None = None) -> None:
+        """Give the server's URL without a path, and who asks: a user with a password, or a bearer token."""
         import httpx
 
         self.url = url
-        self._login = {"username": user, "password": password}
-        # The address is on loopback: a proxy of the environment is not for it.
-        self._http = httpx.Client(base_url=url, timeout=60, trust_env=False)
-        self._token: str | None = None
+        self._login = None if token else {"username": user, "password": password}
+        # An address that we log in to is on loopback: a proxy of the environment is not for it.
+        self._http = httpx.Client(base_url=url, timeout=60, trust_env=token is not None)
+        self._token = token
 
     def close(self) -> None:
         self._http.close()
@@ -97,9 +97,12 @@ class AirflowClient:
         """
 
         def ended() -> bool | None:
-            return self.ask("GET", f"/api/v2/backfills/{backfill_id}")["completed_at"] is not None or None
+            return self.backfill(backfill_id)["completed_at"] is not None or None
 
         _poll(ended, seconds, f"backfill {backfill_id}")
+
+    def backfill(self, backfill_id: int) -> dict[str, Any]:
+        return self.ask("GET", f"/api/v2/backfills/{backfill_id}")
 
     def backfills(self, dag_id: str) -> list[dict[str, Any]]:
         return self.all("/api/v2/backfills", "backfills", dag_id=dag_id)
@@ -150,7 +153,7 @@ class AirflowClient:
 
         try:
             answer = self._http.request(method, path, **self._signed(request))
-            if answer.status_code == httpx.codes.UNAUTHORIZED:
+            if answer.status_code == httpx.codes.UNAUTHORIZED and self._login is not None:
                 self._token = None
                 answer = self._http.request(method, path, **self._signed(request))
             answer.raise_for_status()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from veritasvault.cli.backfill import backfill
 from veritasvault.cli.card import card
 from veritasvault.cli.doctor import doctor
 from veritasvault.cli.evaluate import evaluate
@@ -75,7 +76,7 @@ COMMANDS = (
     *(models, verify, register, evaluate),
     *lifecycle_commands(),
     *(reproduce, ledger, keys, policy, export_proof, verify_proof),
-    *(mlflow, migrate, gc, metrics, doctor),
+    *(backfill, mlflow, migrate, gc, metrics, doctor),
 )
 for command in COMMANDS:
     veritas.add_command(command)
