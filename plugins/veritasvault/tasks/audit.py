@@ -28,7 +28,7 @@ def audit(**context: Any) -> Reference:
     with final_failures():
         report = application.daily_audit.run(moment.astimezone(dt.UTC).date(), provenance)
         _tell(report)
-        _measure(application, verified=report.found.verified)
+        measure(application, verified=report.found.verified)
         report.require_verified()
     return {
         "index": report.index,
@@ -53,7 +53,7 @@ def _tell(report: DailyAuditReport) -> None:
         _LOG.info("%s has the checkpoint", place)
 
 
-def _measure(application: Application, *, verified: bool) -> None:
+def measure(application: Application, *, verified: bool) -> None:
     """Hand the figures of `veritas metrics` to whatever Airflow's own metrics go to."""
     from airflow.sdk.observability.stats import Stats
 
