@@ -233,13 +233,13 @@ def test_what_is_offered_is_what_the_commands_do(
     """Whatever is allowed works and adds an event; whatever is not, but an approval that nothing asks for, is
     refused or changes nothing."""
     for version in range(1, 7):
-        board = situation(tmp_path / f"look{version}", tier)
+        board = situation(tmp_path, tier)
         if halted:
-            board.lifecycle.halt(NAME, "odd", "olga")
+            board.lifecycle.halt(NAME, "because", "olga")
         for offer in board.lifecycle.offers(NAME, version, person):
-            tried = situation(tmp_path / f"{version}{offer.action}", tier)
+            tried = situation(tmp_path, tier)
             if halted:
-                tried.lifecycle.halt(NAME, "odd", "olga")
+                tried.lifecycle.halt(NAME, "because", "olga")
             try:
                 outcome = carry_out(tried, offer.action, version, person, offer.roles)
                 works = bool(outcome.events) and not outcome.reasons
