@@ -9,6 +9,8 @@ BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.runtime-is-installed
 TESTING := $(VENV)/.tests-are-installed
 UV := .cache/uv/bin/uv
+CONSOLE := plugins/console-ui
+CONSOLE_TOOLS := $(CONSOLE)/node_modules/.package-lock.json
 QUIET := --disable-pip-version-check --quiet
 
 # The first of these that is new enough for us and not too new for our pins.
@@ -17,10 +19,10 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test programs bench lint lock clean
+.PHONY: help setup demo up test programs bench lint console lock clean
 
 # What tests run that no Python package brings, as program:Debian package.
-PROGRAMS := git-lfs:git-lfs docker-registry:docker-registry java:default-jre-headless
+PROGRAMS := git-lfs:git-lfs docker-registry:docker-registry java:default-jre-headless chromium:chromium npm:npm
 
 help: ## This list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-7s %s\n", $$1, $$2 }'
@@ -50,11 +52,16 @@ programs:
 bench: $(TESTING) ## Measure the ratios that this project promises
 	$(BIN)/python -m benchmarks
 
-lint: $(TESTING) ## Style, types and layers
+lint: $(TESTING) $(CONSOLE_TOOLS) ## Style, types and layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	npm --prefix $(CONSOLE) run lint
+
+console: $(CONSOLE_TOOLS) ## Build the console's pages anew, which are committed as built
+	npm --prefix $(CONSOLE) run types
+	npm --prefix $(CONSOLE) run build
 
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header $(if $(UPGRADE),--upgrade)
@@ -69,6 +76,7 @@ lock: $(UV) ## Resolve the pinned requirements (UPGRADE=1: to the newest version
 
 clean: ## Remove caches and build products; keeps .venv and .veritas, where the registry is
 	rm -rf .cache .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info
+	rm -rf $(CONSOLE)/node_modules
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 # uv takes a quarter of pip's time, but does not read pip's configuration: where a machine finds
@@ -88,6 +96,11 @@ $(RUNTIME): requirements.txt pyproject.toml | $(BIN)/python $(UV)
 $(TESTING): requirements-test.txt pyproject.toml | $(BIN)/python $(UV)
 	$(call install,requirements-test.txt,2 GB and some minutes)
 	@touch $(RUNTIME) $@
+
+# Node packages by their digests; running and installing the project needs none of them.
+$(CONSOLE_TOOLS): $(CONSOLE)/package-lock.json
+	npm --prefix $(CONSOLE) ci --ignore-scripts
+	@touch $@
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 was found: install one, or name it with make PYTHON=/path/to/python" >&2; exit 1; }
