@@ -148,6 +148,7 @@ def test_a_viewer_is_offered_no_decision(site: Site) -> None:
 @pytest.mark.parametrize("name", PAGES)
 def test_people_who_do_not_see_well_can_use_it(site: Site, name: str, pictures: bool) -> None:
     """axe-core finds nothing serious on any page, in either of Airflow's colour modes."""
+    assert AXE.is_file(), "run npm ci in plugins/console-ui, as make lint does"
     page = site.page("olga", PAGES[name])
     if name == "version":
         verdict(page)

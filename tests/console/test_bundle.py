@@ -15,6 +15,9 @@ SOURCES = ROOT / "plugins" / "console-ui"
 BUILT = ROOT / "plugins" / "veritasvault" / "console" / "static"
 TYPES = Path("src", "api", "schema.ts")
 
+# npm unpacks some hundred megabytes.
+pytestmark = pytest.mark.timeout(1800)
+
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
