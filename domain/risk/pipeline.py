@@ -199,6 +199,14 @@ class ModelPipeline:
             home = self._parts.workspace.keep(prepared.dataset.root, "features", prepared.dataset.digest)
         return Features(str(home), prepared.dataset.digest, engine, asdict(rows))
 
+    def training_set(self, features: Features) -> TrainingSet:
+        """A feature set in memory."""
+        from domain.risk.evaluation import TrainingSet
+        from domain.risk.features import feature_definition
+
+        definition = feature_definition(self._spec.columns, self._spec.target)
+        return TrainingSet.of(_open(features), definition, features.rows["assets"])
+
     def _blocks(self) -> BlockStore:
         return self._parts.workspace.blocks(digest_of(self._parts.environment()))
 
@@ -273,15 +281,14 @@ class ModelPipeline:
     ) -> tuple[TrainingSet, Evaluation, Evidence]:
         """Evaluate out of sample, and probe for look-ahead; the evidence lacks the data validation."""
         from domain.risk.description import described
-        from domain.risk.evaluation import TrainingSet, check_folds, walk_forward
+        from domain.risk.evaluation import check_folds, walk_forward
         from domain.risk.features import feature_definition
         from domain.risk.look_ahead import probe
         from domain.risk.regimes import MarketVolatility
 
         spec, rows = self._spec, Rows(**features.rows)
         definition = feature_definition(spec.columns, spec.target)
-        dataset = _open(features)
-        training = TrainingSet.of(dataset, definition, rows.assets)
+        training = self.training_set(features)
         evaluation = walk_forward(
             training,
             trainer,
@@ -291,7 +298,7 @@ class ModelPipeline:
             next_session=partial(self._parts.calendar.first_session, spec.data.calendar),
             market=MarketVolatility.of(_open(rows)),
         )
-        probes, leaks = probe(_open(rows), dataset, definition)
+        probes, leaks = probe(_open(rows), _open(features), definition)
         found = LookAhead(probes, len(evaluation.folds), (*leaks, *check_folds(evaluation.folds, training)))
         about = described(definition, training, spec.data.calendar, spec.statements)
         return training, evaluation, evaluation.evidence(found, about)

@@ -6,7 +6,6 @@ import datetime as dt
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from domain.registry.canonical import Digest, decode, encode
@@ -242,10 +241,6 @@ class Promotions:
 
     def _training_set(self, shown: ModelVersion, evidence: Evidence) -> TrainingSet:
         """The rows that the challenger was trained on, from its own snapshot."""
-        from domain.risk.dataset import Dataset
-        from domain.risk.features import feature_definition
-        from domain.risk.training_set import TrainingSet
-
         lineage, origin = shown.manifest.lineage, shown.event.provenance
         assert lineage is not None
         pipeline = ModelPipeline(self._spec, self._parts)
@@ -262,9 +257,7 @@ class Promotions:
                 f"snapshot:{origin['snapshot']} does not give the rows {lineage.data} that "
                 f"{shown.row.name}@{shown.row.version} was trained on: run veritas reproduce to see why"
             )
-        features = pipeline.prepare(rows, "inline")
-        definition = feature_definition(self._spec.columns, self._spec.target)
-        return TrainingSet.of(Dataset.open(Path(features.path)), definition, rows.assets)
+        return pipeline.training_set(pipeline.prepare(rows, "inline"))
 
     def _has_this_recipe(self, version: ModelVersion) -> bool:
         """Whether a version was trained here, on the features and the target of today's specification."""

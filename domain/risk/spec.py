@@ -80,6 +80,23 @@ class PromotionSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class MonitoringSpec:
+    """When the champion is no longer relied on, see docs/model-monitoring.md.
+
+    Attributes:
+        window_sessions: the last sessions, which are compared with what the champion was trained on.
+        false_alarm_rate: the probability that 250 sessions without drift have any breach.
+        least_psi: a difference of distributions with a smaller population stability index does not matter.
+        cooldown_days: so long after one retraining no drift starts another.
+    """
+
+    window_sessions: int = 21
+    false_alarm_rate: float = 0.05
+    least_psi: float = 0.1
+    cooldown_days: int = 30
+
+
+@dataclass(frozen=True, slots=True)
 class ModelSpec:
     """A model's specification, validated.
 
@@ -99,6 +116,7 @@ class ModelSpec:
     gates: tuple[Gate, ...]
     statements: Mapping[str, str] = field(default_factory=dict)
     promotion: PromotionSpec = PromotionSpec()
+    monitoring: MonitoringSpec = MonitoringSpec()
 
     @property
     def name(self) -> str:
@@ -127,8 +145,8 @@ class ModelSpec:
 
     @classmethod
     def parse(cls, tables: object) -> ModelSpec:
-        """Validate the tables, of which [card] and [promotion] may be left out, and the list gates."""
-        optional = ("card", "promotion")
+        """Validate the tables and the list gates; [card], [promotion] and [monitoring] may be left out."""
+        optional = ("card", "promotion", "monitoring")
         names = ("model", "schedule", "data", "features", "training", "gates", *optional)
         given = {**{name: {} for name in optional}, **tables} if isinstance(tables, Mapping) else tables
         spec = Fields.of("spec", given, names)
@@ -150,6 +168,7 @@ class ModelSpec:
             gates=tuple(_gate(f"gates[{index}]", table, tier) for index, table in enumerate(gates)),
             statements=_statements(spec.values["card"]),
             promotion=_promotion(spec.values["promotion"]),
+            monitoring=_monitoring(spec.values["monitoring"]),
         )
         parsed.metadata("unknown until it is trained")
         return parsed
@@ -201,17 +220,27 @@ def _promotion(value: object) -> PromotionSpec:
         raise InvalidInput("promotion.metric", metric, f"use one of {', '.join(COMPARABLE_METRICS)}")
     return PromotionSpec(
         metric,
-        _between(settings, "tolerance", default.tolerance, 0.0, 1.0),
-        int(_between(settings, "window_sessions", default.window_sessions, 20, 2000)),
-        _between(settings, "answer_hours", default.answer_hours, 0.001, 24 * 90),
+        _between("promotion.tolerance", settings, default.tolerance, 0.0, 1.0),
+        int(_between("promotion.window_sessions", settings, default.window_sessions, 20, 2000)),
+        _between("promotion.answer_hours", settings, default.answer_hours, 0.001, 24 * 90),
     )
 
 
-def _between(settings: Mapping[str, Any], name: str, default: float, low: float, high: float) -> float:
-    value = settings.get(name, default)
+def _monitoring(value: object) -> MonitoringSpec:
+    settings, default = _known("monitoring", value, MonitoringSpec), MonitoringSpec()
+    return MonitoringSpec(
+        int(_between("monitoring.window_sessions", settings, default.window_sessions, 5, 250)),
+        _between("monitoring.false_alarm_rate", settings, default.false_alarm_rate, 0.001, 0.5),
+        _between("monitoring.least_psi", settings, default.least_psi, 0.0, 10.0),
+        int(_between("monitoring.cooldown_days", settings, default.cooldown_days, 0, 3650)),
+    )
+
+
+def _between(field_name: str, settings: Mapping[str, Any], default: float, low: float, high: float) -> float:
+    value = settings.get(field_name.rpartition(".")[2], default)
     if isinstance(value, bool) or not isinstance(value, type(default) | int) or not low <= value <= high:
         kind = "whole number" if isinstance(default, int) else "number"
-        raise InvalidInput(f"promotion.{name}", value, f"give a {kind} from {low:g} to {high:g}")
+        raise InvalidInput(field_name, value, f"give a {kind} from {low:g} to {high:g}")
     return value
 
 
@@ -240,7 +269,9 @@ def _gate(field_name: str, table: object, risk_tier: RiskTier) -> Gate:
 
 
 def _known(
-    name: str, value: object, spec: type[DataSpec | ScheduleSpec | TrainingSpec | PromotionSpec]
+    name: str,
+    value: object,
+    spec: type[DataSpec | ScheduleSpec | TrainingSpec | PromotionSpec | MonitoringSpec],
 ) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise InvalidInput(name, value, "give a table")

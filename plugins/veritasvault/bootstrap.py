@@ -49,6 +49,9 @@ if TYPE_CHECKING:
     from domain.registry.registration import ModelRegistration
     from domain.registry.signing.key_management import KeyManagement
     from domain.risk.evaluation import Evaluation
+    from domain.risk.monitoring.judgement import Judgement
+    from domain.risk.monitoring.observed import Observed
+    from domain.risk.monitoring.service import ModelMonitoring
     from domain.risk.pipeline import ModelPipeline
     from domain.risk.ports import (
         CalendarPort,
@@ -502,6 +505,20 @@ class Application:
         from veritasvault.adapters.matplotlib_plots import plots
 
         return plots(name, evaluation)
+
+    # Monitoring
+
+    def monitoring(self, spec: Path) -> ModelMonitoring:
+        """The monitoring of a specification file's versions."""
+        from domain.risk.monitoring.service import ModelMonitoring
+        from domain.risk.spec import ModelSpec
+
+        return ModelMonitoring(ModelSpec.load(spec), self)
+
+    def monitoring_plots(self, name: str, observed: Observed, judgement: Judgement) -> tuple[Attachment, ...]:
+        from veritasvault.adapters.monitoring_plots import monitoring_plots
+
+        return monitoring_plots(name, observed, judgement)
 
     # Reproductions
 

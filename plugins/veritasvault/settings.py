@@ -104,6 +104,11 @@ class Settings:
         return self.reports / "reproductions"
 
     @property
+    def monitorings(self) -> Path:
+        """Reports on monitorings."""
+        return self.reports / "monitoring"
+
+    @property
     def transit(self) -> TransitAddress | None:
         """Where the signing keys are in Vault; None if they are in `keys`."""
         return None if self.signer == LOCAL else TransitAddress.parse(self.signer)

@@ -18,6 +18,12 @@ from domain.registry.events import (
 from domain.registry.events.audit import RegistryAuditedEvent
 from domain.registry.events.collection import AttachmentOfModel, CollectedEvent, CondemnedEvent
 from domain.registry.events.keys import KEY_ROLES
+from domain.registry.events.monitoring import (
+    DRIFT_KINDS,
+    DriftDetectedEvent,
+    DriftFinding,
+    ModelMonitoredEvent,
+)
 from domain.registry.events.reproduction import STAGES, ModelReproducedEvent, ReproductionFailedEvent
 from domain.registry.evidence import OUTCOMES, AttachmentRef, GateResult
 from domain.registry.lineage import Lineage
@@ -173,6 +179,44 @@ audited = st.builds(
     provenances,
     moments,
 )
+drift_findings = st.lists(
+    st.builds(
+        DriftFinding,
+        st.sampled_from(DRIFT_KINDS),
+        texts,
+        st.booleans(),
+        st.dictionaries(texts, st.floats(-1e9, 1e9), max_size=3),
+    ),
+    max_size=3,
+).map(tuple)
+rates = st.floats(0.001, 0.5)
+monitored = st.builds(
+    ModelMonitoredEvent,
+    names,
+    versions,
+    st.integers(0, 2**40),
+    st.dates(),
+    st.integers(1, 250),
+    rates,
+    drift_findings,
+    provenances,
+    moments,
+)
+drift_detected = st.builds(
+    DriftDetectedEvent,
+    names,
+    versions,
+    st.integers(0, 2**40),
+    st.dates(),
+    st.integers(1, 250),
+    rates,
+    drift_findings,
+    texts,
+    digests,
+    st.booleans(),
+    provenances,
+    moments,
+)
 events = st.one_of(
     registered,
     refused,
@@ -184,4 +228,6 @@ events = st.one_of(
     reproduced,
     reproduction_failed,
     audited,
+    monitored,
+    drift_detected,
 )

@@ -24,8 +24,10 @@ _DATA_ORIGIN = ("source", "snapshot", "snapshot_id", "report")
 _OF_ASSETS = "by_asset"
 _DIGEST = re.compile("[0-9a-f]{64}")
 _EVENTS = {
+    "DriftDetected": "drift detected",
     "ModelApproved": "approved",
     "ModelEvaluated": "evaluated on new evidence",
+    "ModelMonitored": "monitored, no drift",
     "ModelPromoted": "promoted to champion",
     "ModelRegistered": "superseded",
     "ModelRejected": "rejected",
@@ -40,7 +42,7 @@ _EVENTS = {
     "PromotionsResumed": "promotions resumed",
     "ReproductionFailed": "not reproduced from its record",
 }
-_SAID_ELSEWHERE = ("name", "sequence", "at", "actor", "gates", "provenance", "attachments")
+_SAID_ELSEWHERE = ("name", "sequence", "at", "actor", "gates", "provenance", "attachments", "findings")
 
 
 def purpose(subject: Subject) -> Blocks:

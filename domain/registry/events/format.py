@@ -10,6 +10,7 @@ from domain.registry.events.audit import RegistryAuditedEvent
 from domain.registry.events.collection import COLLECTION_EVENTS
 from domain.registry.events.keys import KEY_EVENTS
 from domain.registry.events.lifecycle import LIFECYCLE_EVENTS
+from domain.registry.events.monitoring import MONITORING_EVENTS
 from domain.registry.events.record import DomainEvent, Record
 from domain.registry.events.registration import (
     ModelRegisteredEvent,
@@ -29,6 +30,7 @@ EVENTS: tuple[type[Record], ...] = (
     *COLLECTION_EVENTS,
     *REPRODUCTION_EVENTS,
     RegistryAuditedEvent,
+    *MONITORING_EVENTS,
 )
 """Every kind of event there is."""
 

@@ -13,6 +13,7 @@ from domain.registry.events.audit import audit_key
 from domain.registry.events.collection import collection_key
 from domain.registry.events.keys import key_event_key
 from domain.registry.events.lifecycle import lifecycle_key
+from domain.registry.events.monitoring import monitoring_key
 from domain.registry.events.reproduction import reproduction_key
 from domain.registry.ledger.merkle import leaf_hash
 from domain.registry.manifest import ModelId
@@ -83,6 +84,10 @@ class LedgerView:
     def reproductions(self, name: str, version: int) -> Iterator[Recorded]:
         """The events about reproductions of a version, in their order. Raises IntegrityError."""
         return self._numbered(lambda sequence: reproduction_key(name, version, sequence))
+
+    def monitoring(self, name: str) -> Iterator[Recorded]:
+        """The events about the monitoring of a name, in their order. Raises IntegrityError."""
+        return self._numbered(lambda sequence: monitoring_key(name, sequence))
 
     def collection_events(self, start: int = 0) -> Iterator[Recorded]:
         """The events about collections of garbage from this number on, in order. Raises IntegrityError."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,23 +46,27 @@ def plots(name: str, evaluation: Evaluation) -> tuple[Attachment, ...]:
         "qlike_by_asset.png": _qlike_by_asset,
         "calibration.png": _calibration,
     }
-    return tuple(Attachment(file, "image/png", _png(draw, name, evaluation)) for file, draw in drawn.items())
+    return tuple(
+        Attachment(file, "image/png", png(partial(draw, name, evaluation))) for file, draw in drawn.items()
+    )
 
 
-def _png(draw: Callable[[str, Evaluation], Figure], name: str, evaluation: Evaluation) -> bytes:
+def png(draw: Callable[[], Figure]) -> bytes:
+    """What a function draws as the bytes of a PNG; the same figure gives the same bytes."""
     import matplotlib as mpl
 
     # Neither a user's matplotlibrc nor a display has a say; without `Software` no version is in the file.
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(_STYLE)
-        figure = draw(name, evaluation)
+        figure = draw()
         written = io.BytesIO()
         figure.savefig(written, format="png", dpi=DPI, metadata={"Software": None})
     return written.getvalue()
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of this size in inches, that needs no display."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -73,7 +78,7 @@ def _figure(width: float, height: float) -> Figure:
 def _forecast_vs_realised(name: str, evaluation: Evaluation) -> Figure:
     """The panel's mean over time, and all forecasts against what came."""
     forecasts = evaluation.forecasts
-    figure = _figure(11, 4.6)
+    figure = new_figure(11, 4.6)
     line, cloud = figure.subplots(1, 2, width_ratios=(1.9, 1))
     days, place = np.unique(forecasts.dates, return_inverse=True)
     for label, values in (("realised", forecasts.realised), (CANDIDATE, forecasts.candidate)):
@@ -125,7 +130,7 @@ def _cloud(figure: Figure, axes: Any, forecast: Floats, realised: Floats) -> Non
 def _qlike_by_asset(name: str, evaluation: Evaluation) -> Figure:
     """One line for each asset: the model beside its baselines, the best for the model on top."""
     rows = sorted(evaluation.by_asset, key=lambda scores: scores.by_model[CANDIDATE]["qlike"], reverse=True)
-    figure = _figure(8, 1.6 + 0.26 * len(rows))
+    figure = new_figure(8, 1.6 + 0.26 * len(rows))
     axes = figure.subplots()
     places = np.arange(len(rows))
     models = [*sorted(evaluation.baselines, reverse=True), CANDIDATE]
@@ -158,7 +163,7 @@ def _overall(evaluation: Evaluation, model: str) -> float:
 def _calibration(name: str, evaluation: Evaluation) -> Figure:
     """Root mean realised variance in each tenth of the rows, ordered by forecast."""
     forecasts = evaluation.forecasts
-    figure = _figure(6.6, 6)
+    figure = new_figure(6.6, 6)
     axes = figure.subplots()
     tops = []
     for model, values in sorted(forecasts.by_model.items(), key=lambda item: item[0] == CANDIDATE):

@@ -21,6 +21,7 @@ from veritasvault.cli.metrics import metrics
 from veritasvault.cli.migrate import migrate
 from veritasvault.cli.mlflow_sync import mlflow
 from veritasvault.cli.models import models
+from veritasvault.cli.monitor import monitor
 from veritasvault.cli.options import CONTEXT, PATH
 from veritasvault.cli.policy import policy
 from veritasvault.cli.proof import export_proof, verify_proof
@@ -75,7 +76,7 @@ models.add_command(card)
 COMMANDS = (
     *(models, verify, register, evaluate),
     *lifecycle_commands(),
-    *(reproduce, ledger, keys, policy, export_proof, verify_proof),
+    *(reproduce, monitor, ledger, keys, policy, export_proof, verify_proof),
     *(backfill, mlflow, migrate, gc, metrics, doctor),
 )
 for command in COMMANDS:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import inspect
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from domain.risk.spec import ModelSpec
 from veritasvault.bootstrap import ENGINES, bootstrap
 from veritasvault.source_address import PATTERN, require_open
 from veritasvault.tasks.alerts import alerts
-from veritasvault.tasks.steps import REGISTERED
+from veritasvault.tasks.assets import REGISTERED, drift_of
 
 if TYPE_CHECKING:
     from airflow.sdk import DAG, Param
@@ -30,6 +31,8 @@ def model_pipeline(spec_file: str) -> Callable[[Callable[[str], Any]], DAG]:
 
     def decorate(compose: Callable[[str], Any]) -> DAG:
         from airflow.sdk import dag
+        from airflow.timetables.assets import AssetOrTimeSchedule
+        from airflow.timetables.trigger import CronTriggerTimetable
 
         path = Path(inspect.getfile(compose)).with_name(spec_file)
         spec = ModelSpec.load(path)
@@ -40,7 +43,10 @@ def model_pipeline(spec_file: str) -> Callable[[Callable[[str], Any]], DAG]:
             description=spec.model["purpose"],
             doc_md=f"{inspect.getdoc(compose) or spec.model['purpose']}\n\n{_card(spec)}",
             params=form(spec),
-            schedule=spec.schedule.every,
+            schedule=AssetOrTimeSchedule(
+                timetable=CronTriggerTimetable(spec.schedule.every, timezone="UTC"),
+                assets=[drift_of(spec.name)],
+            ),
             start_date=_midnight(spec.schedule.start),
             end_date=spec.schedule.end and _midnight(spec.schedule.end),
             catchup=False,
@@ -129,6 +135,55 @@ def registry_audit(compose: Callable[[], Any]) -> DAG:
     )
     def pipeline() -> None:
         compose()
+
+    return pipeline()
+
+
+def model_monitoring(compose: Callable[[list[str]], Any]) -> DAG:
+    """Decorate a function that monitors champions, given the paths of all specifications beside its file.
+
+    It runs daily, and tries again for as long as a session's data may still arrive.
+    """
+    from airflow.sdk import Param, dag
+
+    paths = sorted(Path(inspect.getfile(compose)).parent.glob("*.toml"))
+    specs = [ModelSpec.load(path) for path in paths]
+    pause = bootstrap().settings.retry_seconds
+    wait = max((spec.data.wait_hours * 3600 for spec in specs), default=0.0)
+
+    @dag(
+        dag_id=compose.__name__,
+        description="Compares what champions see with their training; drift starts a retraining.",
+        doc_md=inspect.getdoc(compose),
+        params={
+            "model": Param(
+                None,
+                type=["null", "string"],
+                enum=[None, *(spec.name for spec in specs)],
+                title="Model",
+                description="Monitor this model's champion alone. Empty: all models.",
+            ),
+            "as_of": Param(
+                None,
+                type=["null", "string"],
+                format="date",
+                title="As-of date",
+                description="The last session to look at. Empty: that of the run's logical date, or now.",
+            ),
+        },
+        schedule="@daily",
+        start_date=dt.datetime(2020, 1, 1, tzinfo=dt.UTC),
+        catchup=False,
+        default_args={
+            "owner": "model-risk",
+            "retries": 3 + math.ceil(wait / pause),
+            "retry_delay": dt.timedelta(seconds=pause),
+            "on_failure_callback": alerts(),
+        },
+        tags=["monitoring"],
+    )
+    def pipeline() -> None:
+        compose([str(path) for path in paths])
 
     return pipeline()
 

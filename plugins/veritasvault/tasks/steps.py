@@ -9,21 +9,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import Asset, XComArg, task
+from airflow.sdk import XComArg, task
 
 from domain.risk.spec import ModelSpec
 from veritasvault.bootstrap import Application, bootstrap
+from veritasvault.tasks.assets import REGISTERED, of_model, started_by
 from veritasvault.tasks.failures import final_failures
 
 if TYPE_CHECKING:
     from domain.risk.pipeline import ModelPipeline
 
 Reference = dict[str, Any]
-
-# For any scheme without "x-", Airflow imports every provider's handlers of assets: a second of boto3.
-_SCHEME = "x-veritas"
-REGISTERED = Asset(name="models", uri=f"{_SCHEME}://models")
-"""Changes with every registration of any model."""
 
 
 def ingest(spec: str) -> XComArg:
@@ -41,7 +37,8 @@ def _ingest(spec: str, **context: Any) -> Reference:
     request = RunRequest(
         run_after=run.run_after,
         logical_date=context.get("logical_date"),
-        as_of=params["as_of"],
+        # What drift was found on, so that the new version knows these sessions and no later ones.
+        as_of=params["as_of"] or started_by(context).get("as_of"),
         source=params["source"],
         assets=params["assets"] and tuple(params["assets"]),
     )
@@ -79,9 +76,7 @@ def train(spec: str, features: Reference, **context: Any) -> Reference:
 
 def register(spec: str, candidate: XComArg, validation: XComArg) -> XComArg:
     """Judge the candidate and register it; events of its asset and of `REGISTERED` tell of it."""
-    asset = Asset(
-        name=f"model:{ModelSpec.load(Path(spec)).name}", uri=f"{_SCHEME}://models/{Path(spec).stem}"
-    )
+    asset = of_model(ModelSpec.load(Path(spec)).name, Path(spec).stem)
     return _register.override(outlets=[asset, REGISTERED])(spec, candidate, validation)
 
 
@@ -109,9 +104,10 @@ def _register(spec: str, candidate: Reference, validation: Reference, **context:
 
 def _run(context: Any) -> dict[str, str]:
     run, instance = context["dag_run"], context["ti"]
-    person = getattr(run, "triggering_user_name", None)
+    person, reason = getattr(run, "triggering_user_name", None), started_by(context).get("reason")
     return {
         **({"triggered_by": person} if person else {}),
+        **({"retrain_reason": reason} if reason else {}),
         "dag_id": run.dag_id,
         "run_id": run.run_id,
         "run_type": str(getattr(run.run_type, "value", run.run_type)),
