@@ -150,11 +150,11 @@ def test_drift_that_lasts_starts_nothing_more_and_swaps_no_champion(platform: Pl
 
 
 def prices_of_2006_to_2016(directory: Path, *, drifted: bool) -> pl.DataFrame:
-    """Real prices of four shares; drifted, all of them lose 30 % on one day."""
+    """Real prices of four shares; drifted, all of them lose 43 % on one day."""
     frame = pl.read_parquet(UriSource().fetch("sample://sp500", directory))
     years = pl.col("date").is_between(dt.date(2006, 1, 1), dt.date(2016, 12, 31))
     close = (
-        pl.when(drifted & (pl.col("date") >= BREAK)).then(pl.col("close") * 0.7).otherwise(pl.col("close"))
+        pl.when(drifted & (pl.col("date") >= BREAK)).then(pl.col("close") * 0.57).otherwise(pl.col("close"))
     )
     kept = frame.filter(years & pl.col("asset").is_in(ASSETS)).with_columns(close.alias("close"))
     return kept.sort("asset", "date")
