@@ -10,7 +10,7 @@ import pytest
 
 from domain.registry.errors import InvalidInput
 from domain.registry.gates import CompleteCard
-from domain.risk.spec import ModelSpec
+from domain.risk.spec import ModelSpec, MonitoringSpec
 
 SPEC = Path(__file__).parents[2] / "dags" / "volatility_forecast.toml"
 
@@ -75,3 +75,33 @@ def test_a_wrong_tier_is_named_where_it_stands(tables: dict[str, Any]) -> None:
 def test_tables_that_are_none_are_one_sentence() -> None:
     with pytest.raises(InvalidInput, match="spec is"):
         ModelSpec.parse(["not", "tables"])
+
+
+def test_monitoring_has_defaults_and_takes_what_is_given(tables: dict[str, Any]) -> None:
+    assert ModelSpec.parse(tables).monitoring == MonitoringSpec()
+    tables["monitoring"] = {
+        "window_sessions": 63,
+        "false_alarm_rate": 0.1,
+        "least_psi": 0,
+        "cooldown_days": 5,
+    }
+    assert ModelSpec.parse(tables).monitoring == MonitoringSpec(63, 0.1, 0, 5)
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"window_sessions": 4}, "monitoring.window_sessions"),
+        ({"window_sessions": 21.5}, "monitoring.window_sessions"),
+        ({"false_alarm_rate": 0}, "monitoring.false_alarm_rate"),
+        ({"least_psi": "much"}, "monitoring.least_psi"),
+        ({"cooldown_days": True}, "monitoring.cooldown_days"),
+        ({"windows": 3}, "monitoring.windows"),
+        ([], "monitoring"),
+    ],
+)
+def test_a_wrong_setting_of_monitoring_is_named(tables: dict[str, Any], given: object, field: str) -> None:
+    tables["monitoring"] = given
+    with pytest.raises(InvalidInput) as caught:
+        ModelSpec.parse(tables)
+    assert caught.value.field == field
