@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import re
 
 import numpy as np
 import pyarrow as pa
@@ -12,8 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.registry.canonical import Digest, digest, digest_of
+from domain.registry.card import to_html
+from domain.registry.card.blocks import Card, Facts, Section, Table
 from domain.registry.errors import IntegrityError
 from domain.risk.reproduction.differences import (
+    by_size,
     differing_parts,
     environment_differences,
     forecast_difference,
@@ -21,6 +25,7 @@ from domain.risk.reproduction.differences import (
 )
 from domain.risk.reproduction.findings import Finding, in_words, judge
 from domain.risk.reproduction.inputs import TrainingInputs
+from domain.risk.reproduction.report import details
 from tests.registry.test_checkpoint import GOLDEN, REWRITE
 
 KEYS = st.tuples(st.sampled_from("abc"), st.integers(0, 5))
@@ -120,6 +125,55 @@ def test_forecasts_differ_by_their_bits_and_the_worst_is_named() -> None:
 
 
 ONE, OTHER = digest(b"one"), digest(b"other")
+
+
+@given(
+    st.lists(
+        st.tuples(st.floats(allow_infinity=False), st.floats(allow_infinity=False)).filter(
+            lambda pair: not same(*pair)
+        ),
+        min_size=1,
+    )
+)
+def test_every_value_that_differs_is_counted_once_by_the_size_of_its_difference(
+    pairs: list[tuple[float, float]],
+) -> None:
+    recorded, found = (np.array(side) for side in zip(*pairs, strict=True))
+    assert sum(count.rows for count in by_size(recorded, found)) == len(pairs)
+
+
+def test_sizes_are_counted_between_powers_of_ten_and_what_has_none_apart() -> None:
+    """Empty places in between are kept, so that a drawing has a scale."""
+    recorded = np.array([1.0, 1.0, 200.0, 0.0, math.nan, 1.0])
+    found = np.array([1.002, 1.005, 201.0, 1.0, 1.0, 1.5])
+    assert [(count.share, count.rows) for count in by_size(recorded, found)] == [
+        ("1e-3 to 1e-2", 3),
+        ("1e-2 to 1e-1", 0),
+        ("1e-1 to 1e0", 1),
+        ("missing, or recorded as 0", 2),
+    ]
+
+
+def test_the_report_draws_how_the_differences_are_distributed() -> None:
+    """Of forecasts, and of the column that differs most; as bars of one page that loads nothing."""
+    keys = {("A", day): (float(day), 1.0) for day in range(1, 4)}
+    more = {("A", day): (1.5 * day, 1.0) for day in range(1, 4)}
+    forecasts = forecast_difference(table(keys), np.array([1.0, 1.0, 1.0]), np.array([1.0, 1.0 + 1e-9, 1.2]))
+    finding = Finding(
+        "training",
+        ONE,
+        OTHER,
+        same=False,
+        amount="it differs",
+        table=table_difference(table(keys), table(more)),
+        forecasts=forecasts,
+    )
+    drawn = [block for block in details(finding) if isinstance(block, Table) and block.bars == (1,)]
+    assert [block.rows[0] for block in drawn] == [("1e-1 to 1e0", 3), ("1e-9 to 1e-8", 1)]
+    page = to_html(Card("t", "l", Facts(()), "f", (Section("training", "Training", tuple(drawn)),)))
+    assert page.count('class="bar"') >= 3
+    assert "src=" not in page
+    assert set(re.findall(r'href="(.)', page)) == {"#"}
 
 
 def found_at(*stages: str) -> tuple[Finding, ...]:

@@ -21,6 +21,38 @@ _KEYS = ["asset", "date"]
 
 
 @dataclass(frozen=True, slots=True)
+class SizeCount:
+    """How many values differ by a share of the recorded one between two powers of ten.
+
+    Attributes:
+        share: both powers in words, or why there is no share.
+    """
+
+    share: str
+    rows: int
+
+
+def by_size(recorded: Floats, found: Floats) -> tuple[SizeCount, ...]:
+    """The distribution of relative differences, the smallest first, without empty places at its ends.
+
+    Args:
+        recorded, found: values that differ, shape (n,); NaN where one is missing.
+    """
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        share = np.abs(found - recorded) / np.abs(recorded)
+    measured = share[np.isfinite(share) & (share > 0.0)]
+    counts = []
+    if measured.size:
+        power = np.floor(np.log10(measured)).astype(int)
+        counts = [
+            SizeCount(f"1e{least} to 1e{least + 1}", int(np.count_nonzero(power == least)))
+            for least in range(int(power.min()), int(power.max()) + 1)
+        ]
+    other = int(share.size - measured.size)
+    return (*counts, SizeCount("missing, or recorded as 0", other)) if other else tuple(counts)
+
+
+@dataclass(frozen=True, slots=True)
 class ColumnDifference:
     """How a column of numbers differs between rows of the same asset and date.
 
@@ -30,6 +62,7 @@ class ColumnDifference:
             or no number in each changed row.
         asset, date: where that is, or the first row with a missing value.
         recorded, found: the two values there.
+        sizes: how the differences are distributed, see `by_size`.
     """
 
     name: str
@@ -39,6 +72,7 @@ class ColumnDifference:
     date: str
     recorded: float | None
     found: float | None
+    sizes: tuple[SizeCount, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +149,12 @@ def _column(name: str, rows: pl.DataFrame) -> ColumnDifference:
         date=str(worst["date"]),
         recorded=worst[name],
         found=worst["found"],
+        sizes=by_size(_numbers(rows[name]), _numbers(rows["found"])),
     )
+
+
+def _numbers(column: pl.Series) -> Floats:
+    return column.cast(pl.Float64).fill_null(np.nan).to_numpy()
 
 
 def differing_parts(recorded: Sequence[PartRecord], found: Sequence[PartRecord]) -> tuple[str, ...]:
@@ -160,6 +199,7 @@ class ForecastDifference:
         relative: the largest difference as a share of the registered model's forecast.
         asset, date: the row of the largest absolute difference.
         recorded, found: the two forecasts of it.
+        sizes: how the differences are distributed, see `by_size`.
     """
 
     rows: int
@@ -170,6 +210,7 @@ class ForecastDifference:
     date: str
     recorded: float
     found: float
+    sizes: tuple[SizeCount, ...]
 
 
 def forecast_difference(table: pa.Table, recorded: Floats, found: Floats) -> ForecastDifference:
@@ -192,4 +233,5 @@ def forecast_difference(table: pa.Table, recorded: Floats, found: Floats) -> For
         date=str(table.column("date")[place]),
         recorded=float(recorded[place]),
         found=float(found[place]),
+        sizes=by_size(recorded[size > 0.0], found[size > 0.0]),
     )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from domain.registry.card.blocks import Block, Blocks, Card, Cell, Code, Facts, Section, Table, Text, Verdict
 from domain.registry.events.reproduction import STAGES, Stage
 from domain.registry.records import instant_text
-from domain.risk.reproduction.differences import ForecastDifference, TableDifference
+from domain.risk.reproduction.differences import ForecastDifference, SizeCount, TableDifference
 from domain.risk.reproduction.findings import Finding
 from domain.risk.reproduction.service import Reproduction
 
@@ -81,7 +81,7 @@ def details(finding: Finding) -> Blocks:
     if finding.table is not None:
         blocks += _table(finding.table)
     if finding.forecasts is not None:
-        blocks.append(_forecasts(finding.forecasts))
+        blocks += [_forecasts(finding.forecasts), *_distribution(finding.forecasts.sizes, "forecasts")]
     return tuple(blocks)
 
 
@@ -99,7 +99,16 @@ def _table(difference: TableDifference) -> list[Block]:
         for one in difference.columns
     )
     heads = ("column", "rows", "largest difference", "of", "on", "recorded", "found")
-    return [rows, Table(heads, columns, bars=(2,))] if columns else [rows]
+    if not columns:
+        return [rows]
+    most = difference.columns[0]
+    return [rows, Table(heads, columns, bars=(2,)), *_distribution(most.sizes, f"rows of {most.name}")]
+
+
+def _distribution(sizes: Sequence[SizeCount], of: str) -> list[Block]:
+    """How many differ by how much, drawn: noise in the last bits looks other than a change."""
+    rows = tuple((one.share, one.rows) for one in sizes)
+    return [Table(("difference, as a share of the recorded value", of), rows, bars=(1,))] if rows else []
 
 
 def _exact(value: float | None) -> Cell:
