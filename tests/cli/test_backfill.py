@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from domain.registry.errors import InvalidInput
+from domain.registry.errors import InvalidInput, Unavailable
 from tests.cli.console import Console
-from veritasvault.airflow_local.backfill_progress import BackfillProgress, client_of
+from veritasvault.airflow_local.backfill_progress import BackfillProgress, client_of, followed
 
 BEGAN = dt.datetime(2026, 1, 5, 12, tzinfo=dt.UTC)
 NOW = BEGAN + dt.timedelta(minutes=10)
@@ -51,6 +52,30 @@ def test_a_backfill_has_ended_when_all_its_runs_have_or_airflow_says_so() -> Non
     assert progress("success", "queued", completed_at="2026-01-05T12:01:00Z").ended
     assert not progress().ended
     assert not progress("success", "queued", paused=True).ended
+
+
+def answers(*given: BackfillProgress | Exception) -> Callable[[], BackfillProgress]:
+    """What gives the answers of a server, one after the other."""
+    left = iter(given)
+
+    def ask() -> BackfillProgress:
+        answer = next(left)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    return ask
+
+
+def test_who_follows_a_backfill_bears_with_a_busy_server_and_not_with_one_that_refuses_from_the_start() -> (
+    None
+):
+    busy, on, ended = Unavailable("timed out"), progress("success", "running"), progress("success")
+    assert list(followed(answers(on, busy, busy, on, busy, ended), poll=0)) == [on, on, ended]
+    with pytest.raises(Unavailable, match="timed out"):
+        list(followed(answers(busy), poll=0))
+    with pytest.raises(Unavailable, match="timed out"):
+        list(followed(answers(on, busy), poll=0, patience=0))
 
 
 @pytest.mark.parametrize(

@@ -278,13 +278,15 @@ def test_no_refusal_shows_the_secret_that_was_refused(desk: Desk) -> None:
     """Each server says no, to a command and to the doctor; the chain of causes is searched too."""
     desk.said(*REGISTER)
     (desk.console.directory / "model" / "table.csv").write_text("asset,weight\nKO,1\n")
-    wrong = {name: desk.planted.new(name) for name in ("s3", "vault", "mlflow", "token")}
+    wrong = {name: desk.planted.new(name) for name in ("s3", "vault", "mlflow", "token", "airflow")}
+    airflow = {"AIRFLOW__API__BASE_URL": f"http://{CLOSED}", "AIRFLOW_CLI_TOKEN": wrong["airflow"]}
     (desk.console.directory / "secrets" / "wrong").write_text(wrong["token"])
     refused = (
         (REGISTER, {"AWS_SECRET_ACCESS_KEY": wrong["s3"]}, "S3 credentials"),
         (REGISTER, {"VAULT_TOKEN": wrong["vault"]}, "VAULT_TOKEN is 'not shown'"),
         (REGISTER, {"VERITAS_TOKEN_FILE": "secrets/wrong"}, "VERITAS_TOKEN_FILE"),
         (("mlflow", "sync"), {"MLFLOW_TRACKING_PASSWORD": wrong["mlflow"]}, "MLflow credentials"),
+        (("backfill", "watch", "1"), airflow, "api/v2/backfills/1 failed"),
     )
     for command, settings, said in refused:
         text = desk.said(*command, **settings)

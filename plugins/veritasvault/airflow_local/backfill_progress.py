@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from domain.registry.errors import InvalidInput
+from domain.registry.errors import InvalidInput, Unavailable
 from veritasvault.airflow_local.client import FINAL_STATES, AirflowClient
 from veritasvault.airflow_local.environment import USER
 from veritasvault.setting_values import as_open
@@ -89,6 +90,33 @@ def progress_of(client: AirflowClient, backfill_id: int) -> BackfillProgress:
         logical_date_lte=backfill["to_date"],
     )
     return BackfillProgress.of(backfill, runs, dt.datetime.now(dt.UTC))
+
+
+def followed(
+    ask: Callable[[], BackfillProgress], *, patience: float = 300.0, poll: float = 2.0
+) -> Iterator[BackfillProgress]:
+    """What a backfill's progress is, again and again until it has ended.
+
+    Args:
+        ask: see `progress_of`; what the first call raises is raised.
+        patience: seconds for which a server may give no answer later, as a busy one does.
+        poll: seconds between two questions.
+
+    Raises:
+        Unavailable: it gave none for longer.
+    """
+    found, answered = ask(), time.monotonic()
+    yield found
+    while not found.ended:
+        time.sleep(poll)
+        try:
+            found = ask()
+        except Unavailable:
+            if time.monotonic() - answered > patience:
+                raise
+            continue
+        answered = time.monotonic()
+        yield found
 
 
 def client_of(environment: Mapping[str, str]) -> AirflowClient:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import click
@@ -18,8 +18,6 @@ from veritasvault.cli.output import Printer, Styled, count, print_json
 if TYPE_CHECKING:
     from veritasvault.airflow_local.backfill_progress import BackfillProgress
     from veritasvault.airflow_local.client import AirflowClient
-
-_POLL_SECONDS = 2.0
 
 id_argument = click.argument("backfill_id", metavar="ID", type=click.IntRange(min=0))
 
@@ -64,10 +62,12 @@ def watch(context: click.Context, backfill_id: int, as_json: bool) -> None:
       veritas backfill watch 1
       veritas backfill watch 1 --json
     """
+    from veritasvault.airflow_local.backfill_progress import followed
+
     with _airflow() as client, _shown(silent=as_json) as shown:
-        while not (found := _asked(client, backfill_id)).ended:
-            shown.show(found)
-            time.sleep(_POLL_SECONDS)
+        for found in followed(partial(_asked, client, backfill_id)):
+            if not found.ended:
+                shown.show(found)
     _end(context, found, as_json)
 
 
