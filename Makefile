@@ -11,6 +11,8 @@ TESTING := $(VENV)/.tests-are-installed
 UV := .cache/uv/bin/uv
 CONSOLE := plugins/console-ui
 CONSOLE_TOOLS := $(CONSOLE)/node_modules/.package-lock.json
+# The Node that the tests' requirements pin, so that a build gives the same bytes everywhere.
+NPM := PATH="$(CURDIR)/$(BIN):$$PATH" npm --prefix $(CONSOLE)
 QUIET := --disable-pip-version-check --quiet
 
 # The first of these that is new enough for us and not too new for our pins.
@@ -22,7 +24,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 .PHONY: help setup demo up test programs bench lint console lock clean
 
 # What tests run that no Python package brings, as program:Debian package.
-PROGRAMS := git-lfs:git-lfs docker-registry:docker-registry java:default-jre-headless chromium:chromium npm:npm
+PROGRAMS := git-lfs:git-lfs docker-registry:docker-registry java:default-jre-headless chromium:chromium
 
 help: ## This list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-7s %s\n", $$1, $$2 }'
@@ -57,11 +59,11 @@ lint: $(TESTING) $(CONSOLE_TOOLS) ## Style, types and layers
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	npm --prefix $(CONSOLE) run lint
+	$(NPM) run lint
 
 console: $(CONSOLE_TOOLS) ## Build the console's pages anew, which are committed as built
-	npm --prefix $(CONSOLE) run types
-	npm --prefix $(CONSOLE) run build
+	$(NPM) run types
+	$(NPM) run build
 
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header $(if $(UPGRADE),--upgrade)
@@ -98,8 +100,8 @@ $(TESTING): requirements-test.txt pyproject.toml | $(BIN)/python $(UV)
 	@touch $(RUNTIME) $@
 
 # Node packages by their digests; running and installing the project needs none of them.
-$(CONSOLE_TOOLS): $(CONSOLE)/package-lock.json
-	npm --prefix $(CONSOLE) ci --ignore-scripts
+$(CONSOLE_TOOLS): $(CONSOLE)/package-lock.json | $(TESTING)
+	$(NPM) ci --ignore-scripts
 	@touch $@
 
 $(BIN)/python:
