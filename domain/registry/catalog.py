@@ -8,10 +8,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from domain.registry.canonical import digest
+from domain.registry.canonical import Digest, digest
 from domain.registry.errors import IntegrityError, InvalidInput, NotFound
 from domain.registry.events import ModelRegisteredEvent, registered_key, retrained_key
 from domain.registry.events.lifecycle import ModelEvaluatedEvent
+from domain.registry.events.monitoring import DriftDetectedEvent
 from domain.registry.evidence import AttachmentRef
 from domain.registry.ledger.ledger import Ledger, LedgerView, project, recorded
 from domain.registry.ledger.receipt import Receipt
@@ -210,10 +211,15 @@ class ModelCatalog:
 
     def evidence(self, model_id: ModelId, evaluated: ModelEvaluatedEvent) -> bytes:
         """The evidence that a version was judged on after its registration, checked as `attachment` does."""
-        content = self._repository.read_attachment(model_id, evaluated.evidence)
-        if digest(content) != evaluated.evidence:
-            raise IntegrityError(
-                f"evidence {evaluated.evidence} of {evaluated.name}@{evaluated.version}: "
-                "its bytes are not those the ledger names"
-            )
+        what = f"evidence {evaluated.evidence} of {evaluated.name}@{evaluated.version}"
+        return self._later(model_id, evaluated.evidence, what)
+
+    def drift_report(self, model_id: ModelId, drift: DriftDetectedEvent) -> bytes:
+        """The report of a version's drift, checked as `attachment` does."""
+        return self._later(model_id, drift.report, f"report {drift.report} of {drift.name}@{drift.version}")
+
+    def _later(self, model_id: ModelId, sha256: Digest, what: str) -> bytes:
+        content = self._repository.read_attachment(model_id, sha256)
+        if digest(content) != sha256:
+            raise IntegrityError(f"{what}: its bytes are not those the ledger names")
         return content

@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 
-from domain.registry.errors import DomainException, InvalidInput, NotFound
+from domain.registry.errors import DomainException, IntegrityError, InvalidInput, NotFound
 from domain.registry.events import DomainEvent
 from domain.registry.events.lifecycle import EVERY_MODEL, PromotionsHaltedEvent
 from domain.registry.evidence import GateResult, Outcome
 from domain.registry.inventory.audited import NewestAudits
+from domain.registry.inventory.detail import VersionDetails
+from domain.registry.inventory.drift import Drift, drift_of
 from domain.registry.inventory.reigns import Reign, reigns
 from domain.registry.inventory.timeline import happening, timeline
 from domain.registry.inventory.versions import outcome_of, standing
@@ -28,6 +30,7 @@ from tests.registry.board import NAME, NOON, Board
 from tests.registry.many_models import ManyModels
 from tests.registry.strategies import events
 from tests.registry.test_daily_audit import GOLDEN_EVENT
+from tests.registry.test_monitoring_events import CALM, DRIFT
 
 OFFICER, VALIDATOR = ("olga", "risk_officer"), ("vera", "model_validator")
 PASSED = GateResult("data validated", "passed", "all met", {})
@@ -291,3 +294,44 @@ def test_the_newest_audit_tells_of_damage_to_any_version(board: Board) -> None:
     damaged = NewestAudits((hurt, read)).about([newest])
     assert damaged is not None
     assert (damaged.at, damaged.verified, damaged.problems) == (hurt.at, False, (f"file a of {NAME}@1",))
+
+
+# Monitoring
+
+
+def test_the_newest_monitoring_of_the_champion_is_told(board: Board) -> None:
+    """One of an earlier champion says nothing of this one."""
+    for day in (1, 2):
+        board.register(day)
+    board.promote(1)
+    board.promote(2)
+    row = board.catalog.resolve(f"{NAME}@2")
+
+    def drift() -> Drift | None:
+        return drift_of(board.ledger.view(), [row]).get(NAME)
+
+    assert drift() is None
+    append(board.port, replace(CALM, version=1))
+    assert drift() is None
+    for number in range(1, 200):
+        append(board.port, replace(CALM, sequence=number))
+    assert drift() == Drift(False, CALM.at, CALM.as_of, None)
+    append(board.port, replace(DRIFT, sequence=200))
+    assert drift() == Drift(True, DRIFT.at, DRIFT.as_of, DRIFT.report)
+    assert timeline(board.ledger.view(), NAME, limit=1).events[0].reason == "prediction drift of forecasts"
+
+
+def test_a_report_of_drift_is_read_and_checked(board: Board) -> None:
+    board.register(1)
+    row = board.catalog.resolve(f"{NAME}@1")
+    details = VersionDetails(board.catalog, board.ledger)
+    with pytest.raises(NotFound, match="has no attachment"):
+        details.attachment(NAME, 1, DRIFT.report)
+    append(board.port, replace(DRIFT, version=1, sequence=0))
+    place = f"models/{row.model_id}/attachments/{DRIFT.report}"
+    board.repository.objects[place] = b"report"
+    kept, content = details.attachment(NAME, 1, DRIFT.report)
+    assert (kept.media_type, content) == ("text/html", b"report")
+    board.repository.objects[place] = b"another"
+    with pytest.raises(IntegrityError, match=f"report {DRIFT.report} of {NAME}@1"):
+        details.attachment(NAME, 1, DRIFT.report)

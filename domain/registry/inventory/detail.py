@@ -9,6 +9,7 @@ from domain.registry.catalog import ModelCatalog
 from domain.registry.errors import IntegrityError, NotFound
 from domain.registry.events import ModelRegisteredEvent
 from domain.registry.events.lifecycle import ModelEvaluatedEvent
+from domain.registry.events.monitoring import DriftDetectedEvent
 from domain.registry.evidence import EVIDENCE, AttachmentRef, GateResult
 from domain.registry.inventory.versions import Standing, standing
 from domain.registry.ledger.ledger import Ledger
@@ -85,7 +86,7 @@ class VersionDetails:
         )
 
     def attachment(self, name: str, version: int, sha256: Digest) -> tuple[AttachmentRef, bytes]:
-        """A version's attachment, or the evidence of a later evaluation, checked against the ledger.
+        """A version's attachment, later evidence or report of drift, checked against the ledger.
 
         Raises:
             NotFound: the version has none with this digest, or it is not stored.
@@ -96,7 +97,8 @@ class VersionDetails:
         kept = next((one for one in event.attachments if one.sha256 == sha256), None)
         if kept is not None:
             return kept, self._catalog.attachment(event, kept)
-        for one in self._ledger.view().lifecycle(row.name):
+        view = self._ledger.view()
+        for one in view.lifecycle(row.name):
             later = one.event
             if (
                 isinstance(later, ModelEvaluatedEvent)
@@ -105,6 +107,15 @@ class VersionDetails:
             ):
                 content = self._catalog.evidence(row.model_id, later)
                 return AttachmentRef(EVIDENCE, "application/json", len(content), sha256), content
+        for one in view.monitoring(row.name):
+            watched = one.event
+            if (
+                isinstance(watched, DriftDetectedEvent)
+                and watched.version == row.version
+                and watched.report == sha256
+            ):
+                content = self._catalog.drift_report(row.model_id, watched)
+                return AttachmentRef("drift.html", "text/html", len(content), sha256), content
         raise NotFound(f"{row.name}@{row.version} has no attachment {sha256}")
 
 

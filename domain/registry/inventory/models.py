@@ -14,6 +14,7 @@ from domain.registry.errors import IntegrityError, InvalidInput, NotFound
 from domain.registry.events import ModelRegisteredEvent
 from domain.registry.events.lifecycle import EVERY_MODEL, LifecycleEvent
 from domain.registry.inventory.audited import Audited, NewestAudits
+from domain.registry.inventory.drift import Drift, drift_of
 from domain.registry.inventory.reigns import reigns
 from domain.registry.inventory.versions import require_model
 from domain.registry.ledger.ledger import Ledger, LedgerView
@@ -65,6 +66,7 @@ class InventoryModel:
         registered: the event of the newest version; None likewise.
         halted: why nothing becomes champion of this name, or of any.
         audited: what the newest audits say of its champion, or of the newest version if it has none.
+        drift: what the newest monitoring found of its champion.
         problems: what of this could not be read, one sentence each.
     """
 
@@ -76,6 +78,7 @@ class InventoryModel:
     challenger: VersionRow | None
     halted: str | None
     audited: Audited | None
+    drift: Drift | None = None
     problems: tuple[str, ...] = ()
 
     def needs(self, attention: Attention) -> bool:
@@ -88,6 +91,7 @@ class InventoryModel:
         reasons: dict[Attention, bool] = {
             "overdue": self.champion is not None and self.champion.overdue,
             "halted": self.halted is not None,
+            "drift": self.drift is not None and self.drift.breached,
             "challenger": self.challenger is not None,
         }
         return tuple(reason for reason, given in reasons.items() if given)
@@ -170,8 +174,10 @@ class ModelInventory:
         lives = view.lifecycles([EVERY_MODEL, *(row.name for row in rows)])
         states = {name: _state(name, life) for name, life in lives.items()}
         champions = {row.name: _champion_of(view, states[row.name]) for row in rows}
-        events = self._catalog.events([*rows, *filter(None, champions.values())])
-        page = _Page(view, events, NewestAudits.of(view), states[EVERY_MODEL].halted)
+        in_use = [row for row in champions.values() if row is not None]
+        events = self._catalog.events([*rows, *in_use])
+        drift = drift_of(view, in_use)
+        page = _Page(view, events, NewestAudits.of(view), drift, states[EVERY_MODEL].halted)
         return tuple(
             self._of(page, row, champions[row.name], states[row.name], lives[row.name]) for row in rows
         )
@@ -195,6 +201,7 @@ class ModelInventory:
             challenger=challenger(page.view, state),
             halted=state.halted or page.halted,
             audited=page.audits.about([champion or row]),
+            drift=page.drift.get(row.name),
             problems=tuple(dict.fromkeys(problems)),
         )
 
@@ -230,6 +237,7 @@ class _Page:
     view: LedgerView
     events: Mapping[int, ModelRegisteredEvent]
     audits: NewestAudits
+    drift: Mapping[str, Drift]
     halted: str | None
 
 

@@ -22,7 +22,9 @@ from domain.registry.ledger.view import LedgerView, Recorded
 
 _SAID: Mapping[str, str] = {
     "ApprovalExpired": "nobody answered on version {version} in time",
+    "DriftDetected": "drift found in what version {version} is used on",
     "ModelEvaluated": "version {version} evaluated on new evidence",
+    "ModelMonitored": "version {version} monitored, no drift",
     "ModelRejected": "version {version} rejected",
     "ModelReproduced": "version {version} reproduced from its record",
     "ModelRetired": "version {version} retired",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 
 from domain.registry.errors import IntegrityError
@@ -97,6 +98,13 @@ class LedgerView:
         """How many events about collections there are, found by their keys alone."""
         return self._how_many(collection_key)
 
+    def newest_monitoring(self, names: Sequence[str]) -> dict[str, Recorded]:
+        """The newest event about the monitoring of each name that has one. Raises IntegrityError."""
+        counts = self._how_many_each({name: partial(monitoring_key, name) for name in names})
+        keys = {name: monitoring_key(name, count - 1) for name, count in counts.items() if count}
+        found = self.port.find_each(list(keys.values()))
+        return {name: recorded(found[key]) for name, key in keys.items()}
+
     def audit_events(self, start: int = 0) -> Iterator[Recorded]:
         """The audits of the registry from this number on, in order. Raises IntegrityError."""
         return self._numbered(audit_key, start)
@@ -107,17 +115,31 @@ class LedgerView:
 
     def _how_many(self, key_of: Callable[[int], str]) -> int:
         """How many events there are with keys that are numbered from 0 without gaps, in O(log n) look-ups."""
-        fewest, most = 0, _MOST_NUMBERED
-        guesses = [1 << power for power in range(_MOST_NUMBERED.bit_length())]
-        while fewest < most:
-            keys = {number: key_of(number - 1) for number in guesses}
-            found = self.port.find_each(list(keys.values()))
-            for number, key in keys.items():
-                if key in found and found[key].index < self.size:
-                    fewest = max(fewest, number)
-                else:
-                    most = min(most, number - 1)
-            guesses = list(range(fewest + 1, most + 1, max(1, (most - fewest) // _PAGE)))
+        return self._how_many_each({"": key_of})[""]
+
+    def _how_many_each(self, keys_of: Mapping[str, Callable[[int], str]]) -> dict[str, int]:
+        """As `_how_many`, for many scopes in as many look-ups as for one."""
+        fewest = dict.fromkeys(keys_of, 0)
+        most = dict.fromkeys(keys_of, _MOST_NUMBERED)
+        powers = [1 << power for power in range(_MOST_NUMBERED.bit_length())]
+        guesses = dict.fromkeys(keys_of, powers)
+        while guesses:
+            keys = {
+                scope: {number: keys_of[scope](number - 1) for number in numbers}
+                for scope, numbers in guesses.items()
+            }
+            found = self.port.find_each([key for of_scope in keys.values() for key in of_scope.values()])
+            for scope, of_scope in keys.items():
+                for number, key in of_scope.items():
+                    if key in found and found[key].index < self.size:
+                        fewest[scope] = max(fewest[scope], number)
+                    else:
+                        most[scope] = min(most[scope], number - 1)
+            guesses = {
+                scope: list(range(low + 1, most[scope] + 1, max(1, (most[scope] - low) // _PAGE)))
+                for scope, low in fewest.items()
+                if low < most[scope]
+            }
         return fewest
 
     def _numbered(self, key_of: Callable[[int], str], first: int = 0) -> Iterator[Recorded]:

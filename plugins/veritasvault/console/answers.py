@@ -131,10 +131,23 @@ class Model(BaseModel):
             ),
             challenger=None if model.challenger is None else Version.of(model.challenger),
             halted=model.halted,
-            drift=None,
+            drift=_drift(model),
             verified=None if model.audited is None else Verified.of(model.audited),
             problems=list(model.problems),
         )
+
+
+def _drift(model: InventoryModel) -> Drift | None:
+    found, champion = model.drift, model.champion
+    if found is None or champion is None:
+        return None
+    version = f"models/{model.name}/versions/{champion.row.version}"
+    return Drift(
+        status="breach" if found.breached else "ok",
+        at=found.at,
+        as_of=found.as_of,
+        report=None if found.report is None else f"{version}/attachments/{found.report}",
+    )
 
 
 class Models(BaseModel):
