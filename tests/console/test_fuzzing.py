@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, assume, settings
 from schemathesis import Case
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
@@ -54,5 +55,7 @@ def test_anything_about_what_is_there_is_answered_as_documented(case: Case, fuzz
 
 def _send(case: Case, server: ConsoleServer) -> None:
     """As a risk officer, whom the domain lets decide most."""
+    # Airflow answers an address with a line feed itself: it reaches no app that is mounted in it.
+    assume(all("\n" not in unquote(str(value)) for value in case.path_parameters.values()))
     headers = {"Authorization": f"Bearer {server.token('olga')}"}
     case.call_and_validate(base_url=f"{server.url}/veritas", headers=headers, checks=CHECKS)
