@@ -95,7 +95,7 @@ def test_drift_is_recorded_with_a_report_that_verify_and_gc_know(desk: Desk) -> 
     assert desk.application.registry.read_attachment(row.model_id, event.report) == found.report
     page = found.report.decode()
     assert page.count("data:image/png;base64,") == 3
-    assert "http" not in page
+    assert "://" not in page
     assert desk.application.audit.everything().problems == ()
     desk.application.garbage_collection().run({"actor": "test"}, dt.timedelta())
     assert desk.application.registry.read_attachment(row.model_id, event.report) == found.report
