@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from domain.registry.errors import InvalidInput, Unavailable
@@ -71,7 +72,10 @@ def test_who_follows_a_backfill_bears_with_a_busy_server_and_not_with_one_that_r
     None
 ):
     busy, on, ended = Unavailable("timed out"), progress("success", "running"), progress("success")
+    slow = Unavailable("no answer")
+    slow.__cause__ = httpx.ReadTimeout("timed out")
     assert list(followed(answers(on, busy, busy, on, busy, ended), poll=0)) == [on, on, ended]
+    assert list(followed(answers(slow, slow, ended), poll=0)) == [ended]
     with pytest.raises(Unavailable, match="timed out"):
         list(followed(answers(busy), poll=0))
     with pytest.raises(Unavailable, match="timed out"):

@@ -98,25 +98,29 @@ def followed(
     """What a backfill's progress is, again and again until it has ended.
 
     Args:
-        ask: see `progress_of`; what the first call raises is raised.
-        patience: seconds for which a server may give no answer later, as a busy one does.
+        ask: see `progress_of`; a refusal of the first call is raised.
+        patience: seconds for which a server may give no answer, as a busy one does.
         poll: seconds between two questions.
 
     Raises:
         Unavailable: it gave none for longer.
     """
-    found, answered = ask(), time.monotonic()
-    yield found
-    while not found.ended:
-        time.sleep(poll)
+    import httpx
+
+    found, answered = None, time.monotonic()
+    while found is None or not found.ended:
         try:
             found = ask()
-        except Unavailable:
-            if time.monotonic() - answered > patience:
+        except Unavailable as error:
+            refused = found is None and not isinstance(error.__cause__, httpx.TimeoutException)
+            if refused or time.monotonic() - answered > patience:
                 raise
-            continue
-        answered = time.monotonic()
-        yield found
+        else:
+            answered = time.monotonic()
+            yield found
+            if found.ended:
+                return
+        time.sleep(poll)
 
 
 def client_of(environment: Mapping[str, str]) -> AirflowClient:
