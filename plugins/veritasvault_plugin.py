@@ -35,6 +35,13 @@ class VeritasVaultPlugin(AirflowPlugin):  # type: ignore[misc]
 
         return [{"app": create_app(), "url_prefix": PREFIX, "name": "veritasvault"}]
 
+    @property
+    def timetables(self) -> list[type]:
+        """What reads the schedules of DAGs that the DAG processor wrote."""
+        from veritasvault.timetables import CronUntil
+
+        return [CronUntil]
+
     @classmethod
     def on_load(cls, *_: Any, **__: Any) -> None:
         """Where `[veritasvault] preload` is on, import in the scheduler what its tasks will need."""

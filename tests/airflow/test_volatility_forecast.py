@@ -145,9 +145,13 @@ def test_a_scheduled_run_waits_for_its_session_and_registers_it(platform: Platfo
 
 
 def test_a_manual_run_takes_its_parameters_from_the_form(platform: Platform) -> None:
-    """As-of date, engine, assets and trainer parameters reach the lineage; clearing any task adds nothing."""
+    """As-of date, engine, assets and trainer parameters reach the lineage; clearing any task adds nothing.
+
+    The form proposes the present moment as logical date, long after the last day of the schedule.
+    """
     params = {"as_of": "2022-12-20", "engine": "dask", "assets": ASSETS, "alpha": 7.5}
-    run_id = platform.airflow.client.trigger(FORECAST, params)
+    now = dt.datetime.now(dt.UTC).isoformat()
+    run_id = platform.airflow.client.trigger(FORECAST, params, logical_date=now)
     assert platform.ended(FORECAST, run_id) == "success"
     returned = platform.returned(FORECAST, run_id)
     version = platform.registry.catalog.show(returned["reference"])

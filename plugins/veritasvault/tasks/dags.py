@@ -17,6 +17,7 @@ from veritasvault.tasks.assets import REGISTERED, drift_of
 
 if TYPE_CHECKING:
     from airflow.sdk import DAG, Param
+    from airflow.timetables.trigger import CronTriggerTimetable
 
 
 def model_pipeline(spec_file: str) -> Callable[[Callable[[str], Any]], DAG]:
@@ -32,7 +33,6 @@ def model_pipeline(spec_file: str) -> Callable[[Callable[[str], Any]], DAG]:
     def decorate(compose: Callable[[str], Any]) -> DAG:
         from airflow.sdk import dag
         from airflow.timetables.assets import AssetOrTimeSchedule
-        from airflow.timetables.trigger import CronTriggerTimetable
 
         path = Path(inspect.getfile(compose)).with_name(spec_file)
         spec = ModelSpec.load(path)
@@ -43,12 +43,8 @@ def model_pipeline(spec_file: str) -> Callable[[Callable[[str], Any]], DAG]:
             description=spec.model["purpose"],
             doc_md=f"{inspect.getdoc(compose) or spec.model['purpose']}\n\n{_card(spec)}",
             params=form(spec),
-            schedule=AssetOrTimeSchedule(
-                timetable=CronTriggerTimetable(spec.schedule.every, timezone="UTC"),
-                assets=[drift_of(spec.name)],
-            ),
+            schedule=AssetOrTimeSchedule(timetable=_timetable(spec), assets=[drift_of(spec.name)]),
             start_date=_midnight(spec.schedule.start),
-            end_date=spec.schedule.end and _midnight(spec.schedule.end),
             catchup=False,
             default_args={
                 "owner": spec.model["owner"],
@@ -285,6 +281,17 @@ def form(spec: ModelSpec) -> dict[str, Param]:
             **({"enum": list(parameter.choices)} if parameter.choices else {}),
         )
     return fields
+
+
+def _timetable(spec: ModelSpec) -> CronTriggerTimetable:
+    from airflow.timetables.trigger import CronTriggerTimetable
+
+    from veritasvault.timetables import CronUntil
+
+    schedule = spec.schedule
+    if schedule.end is None:
+        return CronTriggerTimetable(schedule.every, timezone="UTC")
+    return CronUntil(schedule.every, schedule.end)
 
 
 def _midnight(day: dt.date) -> dt.datetime:
