@@ -29,12 +29,14 @@ from domain.registry.card import (
     to_html,
     to_markdown,
 )
-from domain.registry.card.blocks import printable, shown
+from domain.registry.card.blocks import Table, printable, shown
 from domain.registry.evidence import Attachment, Evidence, GateResult
+from domain.registry.ledger.view import Recorded
 from domain.registry.lineage import Lineage
 from domain.registry.metadata import RiskTier
 from tests.registry import card_examples as example
 from tests.registry.test_checkpoint import GOLDEN, REWRITE
+from tests.registry.test_monitoring_events import CALM, DRIFT
 
 RENDERERS: dict[str, Callable[[Card], str]] = {"md": to_markdown, "html": to_html}
 SUBJECTS = {"card-candidate": example.CANDIDATE, "card-version": example.VERSION}
@@ -90,6 +92,19 @@ def test_the_card_says_what_is_known() -> None:
         "signature model.sig",
     ):
         assert said in text, said
+
+
+def test_of_the_days_without_drift_the_last_is_on_the_card() -> None:
+    """There is one for each day of a version's life; each drift is there."""
+    assert example.VERSION.record is not None
+    events = [CALM, DRIFT, CALM, CALM]
+    watched = tuple(Recorded(20 + place, event) for place, event in enumerate(events))
+    record = dataclasses.replace(example.VERSION.record, later=watched)
+    card = build_card(dataclasses.replace(example.VERSION, record=record))
+    (approvals,) = (section for section in card.sections if section.key == "approvals")
+    (table,) = approvals.blocks
+    assert isinstance(table, Table)
+    assert [row[0] for row in table.rows] == [21, 23]
 
 
 def test_a_model_from_outside_has_a_card_too() -> None:

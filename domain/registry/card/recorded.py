@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from domain.registry.card import details
 from domain.registry.card.blocks import Blocks, Cell, Code, Facts, Table, Text, Verdict
 from domain.registry.card.measured import THIS, measures
 from domain.registry.card.subject import LedgerRecord, Subject
+from domain.registry.events.monitoring import ModelMonitoredEvent
 from domain.registry.records import instant_text
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def approvals(subject: Subject) -> Blocks:
         return (Text("This card is as of the registration, before anybody could approve anything."),)
     if not record.later:
         return (Text("Nothing has happened to this version since it was registered."),)
-    rows = tuple(_later(found, record) for found in record.later)
+    rows = tuple(_later(found, record) for found in _worth_showing(record.later))
     return (Table(("entry", "when", "what", "who", "details"), rows),)
 
 
@@ -200,6 +201,12 @@ def _registered(record: LedgerRecord) -> list[tuple[str, Cell]]:
 
 def _gate(gate: GateResult) -> tuple[Cell, ...]:
     return gate.gate, Verdict(gate.outcome, _MEANINGS[gate.outcome]), gate.reason
+
+
+def _worth_showing(later: Sequence[Recorded]) -> list[Recorded]:
+    """Of the monitorings without drift the newest alone: there is one on each day."""
+    calm = [found.index for found in later if isinstance(found.event, ModelMonitoredEvent)]
+    return [found for found in later if found.index not in calm[:-1]]
 
 
 def _later(found: Recorded, record: LedgerRecord) -> tuple[Cell, ...]:
