@@ -31,18 +31,16 @@ if TYPE_CHECKING:
     from domain.registry.canonical import Digest
     from domain.registry.card.model_cards import ModelCards
     from domain.registry.catalog import ModelCatalog
-    from domain.registry.champions import Champions
     from domain.registry.collection.collector import Collector
     from domain.registry.collection.service import GarbageCollection
     from domain.registry.daily_audit import DailyAudit
     from domain.registry.events import KeyRole
     from domain.registry.evidence import Attachment
-    from domain.registry.gauges import Gauge
+    from domain.registry.inventory.gauges import Gauge
     from domain.registry.inventory.models import ModelInventory
     from domain.registry.ledger.ledger import Ledger
     from domain.registry.ledger.remembered_witness import RememberedWitness
     from domain.registry.lifecycle.service import ModelLifecycle
-    from domain.registry.metadata import RiskTier
     from domain.registry.migration import Migration
     from domain.registry.ports import CollectablePort, LeftoversPort, SignerPort, WitnessPort
     from domain.registry.proofs.export import ProofExport
@@ -240,34 +238,24 @@ class Application:
         return tuple(self.witness(uri) for uri in self.settings.witnesses)
 
     @cached_property
-    def champions(self) -> Champions:
-        from domain.registry.champions import Champions
-
-        return Champions(self.catalog, self.ledger, self._deadline_days())
-
-    @cached_property
     def inventory(self) -> ModelInventory:
         from domain.registry.inventory.models import ModelInventory
-
-        return ModelInventory(self.catalog, self.ledger, self._deadline_days(), self.clock)
-
-    def _deadline_days(self) -> Mapping[RiskTier, int]:
         from domain.registry.metadata import RiskTier
 
-        return dict(zip(RiskTier, self.settings.deadline_days, strict=True))
+        days = dict(zip(RiskTier, self.settings.deadline_days, strict=True))
+        return ModelInventory(self.catalog, self.ledger, days, self.clock)
 
     def gauges(self) -> tuple[Gauge, ...]:
         """The figures on the registry as it is now."""
         from domain.registry.daily_audit import newest_audit
-        from domain.registry.gauges import gauges
+        from domain.registry.inventory.gauges import gauges
 
         view = self.ledger.view()
         found = gauges(
-            self.champions.standings(),
+            self.inventory.all(),
             entries=view.size,
             pending=self.ledger.pending(),
             audit=newest_audit(view),
-            today=self.clock.now().date(),
         )
         return tuple(found)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import groupby
 
-from domain.registry.gauges import HELP, Gauge
+from domain.registry.inventory.gauges import HELP, Gauge
 
 PREFIX = "veritas_"
 

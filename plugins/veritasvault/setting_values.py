@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
-from domain.registry.deadlines import DAYS
 from domain.registry.errors import InvalidInput
+from domain.registry.inventory.deadlines import DAYS
 from domain.registry.metadata import RiskTier
 from domain.registry.redaction import has_login
 from veritasvault.registry_address import GitAddress, MlflowAddress, OciAddress

@@ -9,7 +9,7 @@ import re
 import pytest
 
 from domain.registry.errors import InvalidInput
-from domain.registry.gauges import HELP, Gauge
+from domain.registry.inventory.gauges import HELP, Gauge
 from tests.cli.console import Console, stored
 from veritasvault.cli.champion_check import champions
 from veritasvault.prometheus_text import prometheus_text

@@ -13,10 +13,10 @@ import sqlalchemy as sa
 from domain.registry.artifact import Artifact, ArtifactFile
 from domain.registry.canonical import digest, encode
 from domain.registry.catalog import ModelCatalog
-from domain.registry.deadlines import DAYS
 from domain.registry.events import DomainEvent
 from domain.registry.events.lifecycle import ModelPromotedEvent
 from domain.registry.evidence import EVIDENCE, AttachmentRef, Evidence, GateResult
+from domain.registry.inventory.deadlines import DAYS
 from domain.registry.inventory.models import ModelInventory
 from domain.registry.inventory.versions import VersionInventory
 from domain.registry.ledger.ledger import Ledger

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.registry.canonical import digest
-from domain.registry.champions import Champions
-from domain.registry.deadlines import DAYS, Deadline
 from domain.registry.evidence import GateResult
+from domain.registry.inventory.deadlines import DAYS, Deadline
+from domain.registry.inventory.gauges import gauges
+from domain.registry.inventory.models import ModelInventory
 from domain.registry.metadata import RiskTier
 from tests.registry.board import NAME, NOON, Board
 
@@ -37,21 +39,34 @@ def board(tmp_path: Path) -> Board:
     return Board(tmp_path)
 
 
-def champions(board: Board) -> Champions:
-    return Champions(board.catalog, board.ledger, DAYS)
+@dataclass(frozen=True)
+class StoppedClock:
+    """Stands at one moment."""
+
+    at: dt.datetime = NOON
+
+    def now(self) -> dt.datetime:
+        return self.at
+
+
+def inventory(board: Board, today: dt.date | None = None) -> ModelInventory:
+    clock = StoppedClock() if today is None else StoppedClock(dt.datetime.combine(today, NOON.timetz()))
+    return ModelInventory(board.catalog, board.ledger, DAYS, clock)
 
 
 def test_a_champion_s_age_is_counted_from_its_as_of_date_and_allowed_by_its_tier(board: Board) -> None:
     """Versions that are not in use have no deadline, however old they are."""
     board.register(day=1)
-    assert champions(board).champion(NAME) is None
+    assert inventory(board).model(NAME).champion is None
     board.promote(board.register(day=20, tier=RiskTier.LOW))
-    found = champions(board).champion(NAME)
+    found = inventory(board).model(NAME).champion
     assert found is not None
-    assert (found.reference, found.tier) == (f"{NAME}@2", RiskTier.LOW)
-    assert found.deadline == Deadline(dt.date(2022, 12, 20), 366)
-    assert champions(board).overdue(dt.date(2023, 12, 21)) == ()
-    assert champions(board).overdue(dt.date(2023, 12, 22)) == (found,)
+    assert (found.reference, found.deadline) == (f"{NAME}@2", Deadline(dt.date(2022, 12, 20), 366))
+    for today, overdue in ((dt.date(2023, 12, 21), 0), (dt.date(2023, 12, 23), 2)):
+        (model,) = inventory(board, today).all()
+        assert model.champion is not None
+        assert (model.champion.overdue_days, model.champion.overdue) == (overdue, overdue > 0)
+        assert model.needs("overdue") == (overdue > 0)
 
 
 def test_a_model_from_outside_counts_from_its_registration(board: Board) -> None:
@@ -59,15 +74,16 @@ def test_a_model_from_outside_counts_from_its_registration(board: Board) -> None
     version = board.register(day=None)
     board.lifecycle.evaluate(NAME, version, digest(b"evidence"), (PASSED,), "vera")
     board.promote(version, ("olga", "risk_officer"))
-    found = champions(board).champion(NAME)
+    found = inventory(board).model(NAME).champion
     assert found is not None
+    assert found.deadline is not None
     assert found.deadline.since == NOON.date()
 
 
-def test_a_halt_of_every_model_halts_each(board: Board) -> None:
+def test_a_halt_of_every_model_is_in_the_figures_of_each(board: Board) -> None:
     board.promote(board.register(day=3))
     board.register(day=4)
     board.lifecycle.halt("*", "change freeze", "olga")
-    (standing,) = champions(board).standings()
-    assert (standing.name, standing.versions, standing.halted) == (NAME, 2, "change freeze")
-    assert standing.champion is not None
+    found = gauges(inventory(board).all(), entries=9, pending=0, audit=None)
+    figures = {gauge.name: gauge.value for gauge in found}
+    assert (figures["versions"], figures["champion_version"], figures["promotions_halted"]) == (2, 1, 1)

@@ -9,11 +9,11 @@ from itertools import islice
 from typing import Literal, get_args
 
 from domain.registry.catalog import ModelCatalog
-from domain.registry.deadlines import Deadline
 from domain.registry.errors import IntegrityError, InvalidInput, NotFound
 from domain.registry.events import ModelRegisteredEvent
 from domain.registry.events.lifecycle import EVERY_MODEL, LifecycleEvent
 from domain.registry.inventory.audited import Audited, NewestAudits
+from domain.registry.inventory.deadlines import Deadline
 from domain.registry.inventory.drift import Drift, drift_of
 from domain.registry.inventory.reigns import reigns
 from domain.registry.inventory.versions import require_model
@@ -47,14 +47,23 @@ class ChampionInUse:
     today: dt.date
 
     @property
+    def reference(self) -> str:
+        return f"{self.row.name}@{self.row.version}"
+
+    @property
     def age_days(self) -> int | None:
         """Days since its data ends; None if nobody knows."""
         return None if self.deadline is None else self.deadline.age(self.today)
 
     @property
+    def overdue_days(self) -> int:
+        """By how many days it has been in use for too long; 0 if it has not, or nobody knows."""
+        return 0 if self.deadline is None else self.deadline.overdue(self.today)
+
+    @property
     def overdue(self) -> bool:
         """Whether it has been in use for too long."""
-        return self.deadline is not None and self.deadline.overdue(self.today) > 0
+        return self.overdue_days > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +173,10 @@ class ModelInventory:
         """One model. Raises NotFound, InvalidInput, IntegrityError."""
         view = self._ledger.view()
         return self._read(view, [require_model(view, name)])[0]
+
+    def all(self) -> Iterator[InventoryModel]:
+        """Every model, in the order of names. Raises IntegrityError."""
+        return self._each(self._ledger.view(), "")
 
     def _each(self, view: LedgerView, containing: str) -> Iterator[InventoryModel]:
         rows = view.models(containing=containing)

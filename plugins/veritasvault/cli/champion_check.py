@@ -16,11 +16,15 @@ def champions(application: Application) -> Check:
     file = sqlite_file(application.settings.ledger)
     if file is not None and not file.exists():
         return Check("champions", "ok", "nothing is registered yet")
-    today = application.clock.now().date()
+    models = list(application.inventory.all())
     late = [
-        f"{one.reference} by {count(one.deadline.overdue(today), 'day')}"
-        for one in application.champions.overdue(today)
+        f"{champion.reference} by {count(champion.overdue_days, 'day')}"
+        for champion in (model.champion for model in models)
+        if champion is not None and champion.overdue
     ]
+    unread = [problem for model in models for problem in model.problems]
+    if unread:
+        return Check("champions", "fail", unread[0], "run veritas verify --all")
     if late:
         remedy = "promote a newer version, or retire the champion"
         return Check("champions", "warn", f"overdue: {', '.join(late)}", remedy)

@@ -12,10 +12,8 @@ from veritasvault.cli.options import json_option, reference_argument
 from veritasvault.cli.output import Printer, Styled, count, print_json
 
 if TYPE_CHECKING:
-    import datetime as dt
-
-    from domain.registry.champions import Champion
     from domain.registry.events.lifecycle import Action
+    from domain.registry.inventory.models import ChampionInUse
     from domain.registry.lifecycle.rules import Proposal
     from domain.registry.lifecycle.service import Outcome
     from veritasvault.bootstrap import Application
@@ -191,7 +189,7 @@ def lifecycle(name: str, as_json: bool) -> None:
     state = application.lifecycle.state(name)
     view = application.ledger.view()
     row, halted = challenger(view, state), halt_of(view, state)
-    champion, today = application.champions.champion(name), application.clock.now().date()
+    champion = application.inventory.model(name).champion
     wanting = None if row is None else row.version
     found = [(done.index, done.event) for done in view.lifecycle(name)]
     if as_json:
@@ -202,7 +200,7 @@ def lifecycle(name: str, as_json: bool) -> None:
                 "champion": state.champion,
                 "challenger": wanting,
                 "halted": halted,
-                **_deadline_document(champion, today),
+                **_deadline_document(champion),
                 "events": events,
             }
         )
@@ -212,7 +210,7 @@ def lifecycle(name: str, as_json: bool) -> None:
         (
             ("champion", _version(name, state.champion)),
             ("challenger", _version(name, wanting)),
-            *([] if champion is None else [("deadline", _deadline(champion, today))]),
+            *([] if champion is None else [("deadline", _deadline(champion))]),
             ("promotions", "go on" if halted is None else Styled(f"halted: {halted}", "bad")),
         )
     )
@@ -305,18 +303,18 @@ def _tell(name: str, sentence: str, outcome: Outcome, as_json: bool) -> int:
     return GOOD
 
 
-def _deadline_document(champion: Champion | None, today: dt.date) -> dict[str, Any]:
-    if champion is None:
+def _deadline_document(champion: ChampionInUse | None) -> dict[str, Any]:
+    if champion is None or champion.deadline is None:
         return {"deadline": None, "overdue_days": None}
-    deadline = champion.deadline
-    return {"deadline": deadline.last_day.isoformat(), "overdue_days": deadline.overdue(today)}
+    return {"deadline": champion.deadline.last_day.isoformat(), "overdue_days": champion.overdue_days}
 
 
-def _deadline(champion: Champion, today: dt.date) -> Styled:
+def _deadline(champion: ChampionInUse) -> Styled:
     """Until when a champion may be in use, and whether it is too late."""
-    deadline = champion.deadline
+    deadline, overdue = champion.deadline, champion.overdue_days
+    if deadline is None:
+        return Styled("not known, its record cannot be read: run veritas verify", "unsure")
     text = f"{deadline.last_day}, {deadline.days} days after {deadline.since}"
-    overdue = deadline.overdue(today)
     return Styled(f"{text}: overdue by {count(overdue, 'day')}", "bad") if overdue else Styled(text, "good")
 
 

@@ -24,7 +24,7 @@ def metrics(as_json: bool) -> None:
       veritas metrics > veritas.prom
       veritas metrics --json
     """
-    from domain.registry.gauges import HELP
+    from domain.registry.inventory.gauges import HELP
     from veritasvault.bootstrap import bootstrap
     from veritasvault.prometheus_text import PREFIX, prometheus_text
 

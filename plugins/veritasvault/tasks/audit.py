@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import task
 
-from domain.registry.errors import IntegrityError, NotFound
+from domain.registry.errors import IntegrityError
 from veritasvault.bootstrap import Application, bootstrap
 from veritasvault.tasks.failures import final_failures
 
@@ -60,7 +60,7 @@ def measure(application: Application, *, verified: bool) -> None:
     try:
         for gauge in application.gauges():
             Stats.gauge(f"veritas.{gauge.name}", gauge.value, tags=dict(gauge.labels))
-    except (IntegrityError, NotFound) as error:
+    except IntegrityError as error:
         _LOG.warning("figures on champions are missing: %s", error)
     # What is recorded is older, where nothing could be recorded now.
     Stats.gauge("veritas.audit_verified", int(verified))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from domain.registry.champions import Standing
 from domain.registry.events.audit import RegistryAuditedEvent
+from domain.registry.inventory.models import InventoryModel
 
 HELP: Mapping[str, str] = MappingProxyType(
     {
@@ -19,6 +18,8 @@ HELP: Mapping[str, str] = MappingProxyType(
         "champion_age_days": "Days since the data ends that the version in use was trained on.",
         "champion_deadline_days": "How many days old the version in use may be.",
         "champion_overdue": "1 if the version in use is older than it may be, else 0.",
+        "champion_drifted": "1 if the last monitoring found drift of the version in use, else 0.",
+        "monitoring_timestamp_seconds": "When the version in use was monitored, in seconds since 1970.",
         "promotions_halted": "1 if no version can become champion now, else 0.",
         "audit_timestamp_seconds": "When the last audit was recorded, in seconds since 1970.",
         "audit_verified": "1 if the last recorded audit found everything as it was registered, else 0.",
@@ -43,37 +44,35 @@ class Gauge:
 
 
 def gauges(
-    standings: Iterable[Standing],
-    *,
-    entries: int,
-    pending: int,
-    audit: RegistryAuditedEvent | None,
-    today: dt.date,
+    models: Iterable[InventoryModel], *, entries: int, pending: int, audit: RegistryAuditedEvent | None
 ) -> Iterator[Gauge]:
-    """The figures, for each model and for the whole; those of a champion or an audit that is there alone.
+    """The figures, for each model and for the whole; those of what is there and can be read alone.
 
     Args:
         entries, pending: how many entries the ledger has, and how many of them are not signed.
         audit: the newest.
-        today: what ages are counted to, in UTC.
     """
     yield Gauge("ledger_entries", entries)
     yield Gauge("ledger_unsigned_entries", pending)
-    for standing in standings:
-        yield from _of_model(standing, today)
+    for model in models:
+        yield from _of_model(model)
     if audit is not None:
         yield Gauge("audit_timestamp_seconds", audit.at.timestamp())
         yield Gauge("audit_verified", int(audit.verified))
         yield Gauge("audit_damaged_models", len(audit.damaged))
 
 
-def _of_model(standing: Standing, today: dt.date) -> Iterator[Gauge]:
-    about = MappingProxyType({"model": standing.name})
-    champion = standing.champion
-    yield Gauge("versions", standing.versions, about)
-    yield Gauge("promotions_halted", int(standing.halted is not None), about)
+def _of_model(model: InventoryModel) -> Iterator[Gauge]:
+    about = MappingProxyType({"model": model.name})
+    champion = model.champion
+    # A name's versions are numbered from 1 without gaps.
+    yield Gauge("versions", model.latest.version, about)
+    yield Gauge("promotions_halted", int(model.halted is not None), about)
     yield Gauge("champion_version", 0 if champion is None else champion.row.version, about)
-    if champion is not None:
-        yield Gauge("champion_age_days", champion.deadline.age(today), about)
+    if champion is not None and champion.deadline is not None:
+        yield Gauge("champion_age_days", champion.deadline.age(champion.today), about)
         yield Gauge("champion_deadline_days", champion.deadline.days, about)
-        yield Gauge("champion_overdue", int(champion.deadline.overdue(today) > 0), about)
+        yield Gauge("champion_overdue", int(champion.overdue), about)
+    if model.drift is not None:
+        yield Gauge("champion_drifted", int(model.drift.breached), about)
+        yield Gauge("monitoring_timestamp_seconds", model.drift.at.timestamp(), about)
