@@ -33,7 +33,7 @@ rootLogger.appenderRef.console.ref = console
 """
 _FOR_CONNECT = ("pandas", "grpc", "grpc_status", "zstandard")
 _CONNECT_MODE = "SPARK_CONNECT_MODE_ENABLED"
-"""A session of Spark Connect sets it and leaves it set; this process could then open no other kind."""
+"""Opening a session of Spark Connect sets it, and this process could then open no other kind."""
 _TRIES = 4
 _SLICES_PER_CORE = 4
 """A Spark task costs 0.1 s of CPU before it does anything, so items share tasks."""
@@ -70,7 +70,7 @@ class SparkPrepEngine:
         with ExitStack() as stack:
             if "://" in self._master:
                 _require_listening(self._master, self._timeout)
-            self._session = self._connect(stack) if self._master.startswith("sc://") else self._launch(stack)
+            self._session = self._connect() if self._master.startswith("sc://") else self._launch(stack)
             stack.callback(self._session.stop)
             self._stack = stack.pop_all()
         return self
@@ -99,12 +99,12 @@ class SparkPrepEngine:
         rows.sort(key=lambda row: row.place)
         return results(pickle.loads(row.payload) for row in rows)  # noqa: S301 - our own workers wrote them
 
-    def _connect(self, stack: ExitStack) -> Any:
+    def _connect(self) -> Any:
         require_packages(self.name, *_FOR_CONNECT)
-        stack.enter_context(_restored(_CONNECT_MODE))
         from pyspark.sql import SparkSession
 
-        with _translated(f"open a session on {self._master}"), _without_pandas_warning():
+        opening = _translated(f"open a session on {self._master}")
+        with _restored(_CONNECT_MODE), opening, _without_pandas_warning():
             return SparkSession.builder.remote(self._master).create()
 
     def _launch(self, stack: ExitStack) -> Any:
