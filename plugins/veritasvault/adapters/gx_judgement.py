@@ -71,18 +71,22 @@ def _context(gx: Any, building: Path) -> Any:
 
     One on disk reads its YAML anew a hundred times.
     """
-    context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = {"globally": False}
-    site = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(building / SITE)}
-    context.update_data_docs_site(
-        "local_site",
-        {
-            "class_name": "SiteBuilder",
-            "show_how_to_buttons": False,
-            "store_backend": site,
-            "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
+    from great_expectations.data_context.types.base import DataContextConfig, InMemoryStoreBackendDefaults
+
+    site = {
+        "class_name": "SiteBuilder",
+        "show_how_to_buttons": False,
+        "store_backend": {
+            "class_name": "TupleFilesystemStoreBackend",
+            "base_directory": str(building / SITE),
         },
-    )
+        "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
+    }
+    # Left to itself, it makes a directory for a site of its own, and leaves it.
+    stores = InMemoryStoreBackendDefaults(init_temp_docs_sites=False)
+    config = DataContextConfig(store_backend_defaults=stores, data_docs_sites={"local_site": site})
+    context = gx.get_context(mode="ephemeral", project_config=config)
+    context.variables.progress_bars = {"globally": False}
     return context
 
 

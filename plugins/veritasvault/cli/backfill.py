@@ -54,8 +54,8 @@ def status(context: click.Context, backfill_id: int, as_json: bool) -> None:
 def watch(context: click.Context, backfill_id: int, as_json: bool) -> None:
     """Follow a backfill to its end: a bar on a terminal, elsewhere a line whenever something changes.
 
-    It watches alone: ending it ends no run. Exit code 1 if a run failed, 0 if all succeeded. See also:
-    veritas backfill status --help
+    It watches alone: ending it ends no run. Which Airflow is asked, the help of its neighbour `status` says.
+    Exit code 1 if a run failed, 0 if all succeeded.
 
     \b
     Examples:
