@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from airflow.sdk import DAG, Param
     from airflow.timetables.trigger import CronTriggerTimetable
 
+_RETRIES = 3
+
 
 def model_pipeline(spec_file: str) -> Callable[[Callable[[str], Any]], DAG]:
     """Decorate a function that calls steps with the path of its specification.
@@ -36,7 +38,6 @@ def model_pipeline(spec_file: str) -> Callable[[Callable[[str], Any]], DAG]:
 
         path = Path(inspect.getfile(compose)).with_name(spec_file)
         spec = ModelSpec.load(path)
-        application = bootstrap()
 
         @dag(
             dag_id=spec.name,
@@ -46,11 +47,7 @@ def model_pipeline(spec_file: str) -> Callable[[Callable[[str], Any]], DAG]:
             schedule=AssetOrTimeSchedule(timetable=_timetable(spec), assets=[drift_of(spec.name)]),
             start_date=_midnight(spec.schedule.start),
             catchup=False,
-            default_args={
-                "owner": spec.model["owner"],
-                "retries": 3,
-                "retry_delay": dt.timedelta(seconds=application.settings.retry_seconds),
-            },
+            default_args=_default_args(spec.model["owner"]),
             tags=["model", f"tier-{int(spec.model['risk_tier'])}"],
         )
         def pipeline() -> None:
@@ -72,7 +69,6 @@ def model_promotions(compose: Callable[[list[str]], Any]) -> DAG:
 
     specs = sorted(Path(inspect.getfile(compose)).parent.glob("*.toml"))
     models = [ModelSpec.load(spec).name for spec in specs]
-    application = bootstrap()
 
     @dag(
         dag_id=compose.__name__,
@@ -94,11 +90,7 @@ def model_promotions(compose: Callable[[list[str]], Any]) -> DAG:
         catchup=False,
         # A run waits for people for days; the others go on meanwhile.
         max_active_runs=100,
-        default_args={
-            "owner": "model-risk",
-            "retries": 3,
-            "retry_delay": dt.timedelta(seconds=application.settings.retry_seconds),
-        },
+        default_args=_default_args(),
         tags=["promotion"],
     )
     def pipeline() -> None:
@@ -111,8 +103,6 @@ def registry_audit(compose: Callable[[], Any]) -> DAG:
     """Decorate a function that verifies the registry; it runs daily, and people are told of a failure."""
     from airflow.sdk import dag
 
-    application = bootstrap()
-
     @dag(
         dag_id=compose.__name__,
         description="Verifies the ledger and a share of the stored models.",
@@ -121,12 +111,7 @@ def registry_audit(compose: Callable[[], Any]) -> DAG:
         start_date=dt.datetime(2020, 1, 1, tzinfo=dt.UTC),
         catchup=False,
         max_active_runs=1,
-        default_args={
-            "owner": "model-risk",
-            "retries": 3,
-            "retry_delay": dt.timedelta(seconds=application.settings.retry_seconds),
-            "on_failure_callback": alerts(),
-        },
+        default_args={**_default_args(), "on_failure_callback": alerts()},
         tags=["audit"],
     )
     def pipeline() -> None:
@@ -171,9 +156,8 @@ def model_monitoring(compose: Callable[[list[str]], Any]) -> DAG:
         start_date=dt.datetime(2020, 1, 1, tzinfo=dt.UTC),
         catchup=False,
         default_args={
-            "owner": "model-risk",
-            "retries": 3 + math.ceil(wait / pause),
-            "retry_delay": dt.timedelta(seconds=pause),
+            **_default_args(),
+            "retries": _RETRIES + math.ceil(wait / pause),
             "on_failure_callback": alerts(),
         },
         tags=["monitoring"],
@@ -187,8 +171,6 @@ def model_monitoring(compose: Callable[[list[str]], Any]) -> DAG:
 def model_reproduction(compose: Callable[[], Any]) -> DAG:
     """Decorate a function that trains a version again; it runs when somebody asks for it, by a form."""
     from airflow.sdk import Param, dag
-
-    application = bootstrap()
 
     @dag(
         dag_id=compose.__name__,
@@ -218,11 +200,7 @@ def model_reproduction(compose: Callable[[], Any]) -> DAG:
         },
         schedule=None,
         catchup=False,
-        default_args={
-            "owner": "model-risk",
-            "retries": 3,
-            "retry_delay": dt.timedelta(seconds=application.settings.retry_seconds),
-        },
+        default_args=_default_args(),
         tags=["reproduction"],
     )
     def pipeline() -> None:
@@ -281,6 +259,12 @@ def form(spec: ModelSpec) -> dict[str, Param]:
             **({"enum": list(parameter.choices)} if parameter.choices else {}),
         )
     return fields
+
+
+def _default_args(owner: str = "model-risk") -> dict[str, Any]:
+    """Whose a DAG's tasks are, and how often and after which pause they are tried again."""
+    pause = dt.timedelta(seconds=bootstrap().settings.retry_seconds)
+    return {"owner": owner, "retries": _RETRIES, "retry_delay": pause}
 
 
 def _timetable(spec: ModelSpec) -> CronTriggerTimetable:
