@@ -60,7 +60,7 @@ class VersionDetails:
         row = self._catalog.resolve(f"{name}@{version}")
         view = self._ledger.view()
         life = [one.event for one in view.lifecycle(row.name)]
-        state = Lifecycle.of(view, row.name)
+        state = Lifecycle.after(row.name, life)
         problems: list[str] = []
         event = manifest = None
         try:

@@ -11,7 +11,7 @@ from typing import Literal, get_args
 from domain.registry.catalog import ModelCatalog
 from domain.registry.errors import IntegrityError, InvalidInput, NotFound
 from domain.registry.events import ModelRegisteredEvent
-from domain.registry.events.lifecycle import EVERY_MODEL, LifecycleEvent
+from domain.registry.events.lifecycle import EVERY_MODEL
 from domain.registry.inventory.audited import Audited, NewestAudits
 from domain.registry.inventory.deadlines import Deadline
 from domain.registry.inventory.drift import Drift, drift_of
@@ -185,7 +185,7 @@ class ModelInventory:
 
     def _read(self, view: LedgerView, rows: Sequence[VersionRow]) -> tuple[InventoryModel, ...]:
         lives = view.lifecycles([EVERY_MODEL, *(row.name for row in rows)])
-        states = {name: _state(name, life) for name, life in lives.items()}
+        states = {name: Lifecycle.after(name, (one.event for one in life)) for name, life in lives.items()}
         champions = {row.name: _champion_of(view, states[row.name]) for row in rows}
         in_use = [row for row in champions.values() if row is not None]
         events = self._catalog.events([*rows, *in_use])
@@ -256,7 +256,3 @@ class _Page:
 
 def _champion_of(view: LedgerView, state: Lifecycle) -> VersionRow | None:
     return None if state.champion is None else view.version(state.name, state.champion)
-
-
-def _state(name: str, life: Sequence[Recorded]) -> Lifecycle:
-    return Lifecycle.after(name, (one.event for one in life if isinstance(one.event, LifecycleEvent)))

@@ -69,7 +69,7 @@ class Situation:
     @property
     def way(self) -> Action:
         """How the version can become champion: an earlier champion is rolled back to."""
-        return "rollback" if self.candidate.version in self.state.champions else "promote"
+        return self.state.way_of(self.candidate.version)
 
     @property
     def proposal(self) -> Proposal | None:

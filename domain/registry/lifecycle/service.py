@@ -256,7 +256,7 @@ class ModelLifecycle:
 
     def way_of(self, name: str, version: int) -> Action:
         """How a version can become champion: an earlier champion is rolled back to. Raises NotFound."""
-        return "rollback" if version in self.state(name).champions else "promote"
+        return self.state(name).way_of(version)
 
     def open(self, name: str, proposal: Proposal) -> Outcome:
         """Record that a promotion waits for people. Raises StaleDecision as `carry_out`."""

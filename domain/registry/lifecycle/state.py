@@ -9,6 +9,7 @@ from functools import reduce
 from types import MappingProxyType
 
 from domain.registry.canonical import Digest
+from domain.registry.events import DomainEvent
 from domain.registry.events.lifecycle import (
     EVERY_MODEL,
     Action,
@@ -67,13 +68,16 @@ class Lifecycle:
     @classmethod
     def of(cls, view: LedgerView, name: str) -> Lifecycle:
         """The state that a view of the ledger holds. Raises IntegrityError if an event was changed."""
-        events = (found.event for found in view.lifecycle(name))
-        return cls.after(name, (event for event in events if isinstance(event, LifecycleEvent)))
+        return cls.after(name, (found.event for found in view.lifecycle(name)))
 
     @classmethod
-    def after(cls, name: str, events: Iterable[LifecycleEvent]) -> Lifecycle:
-        """The state after a name's events, in their order."""
-        return reduce(_apply, events, cls(name))
+    def after(cls, name: str, events: Iterable[DomainEvent]) -> Lifecycle:
+        """The state after a name's events, in their order; those of no lifecycle change nothing."""
+        return reduce(_apply, (event for event in events if isinstance(event, LifecycleEvent)), cls(name))
+
+    def way_of(self, version: int) -> Action:
+        """How a version can become champion: an earlier champion is rolled back to."""
+        return "rollback" if version in self.champions else "promote"
 
     def was_proposed(self, version: int, incumbent: int | None, evidence: Digest) -> bool:
         """Whether people were asked to put this version in this champion's place on this evidence."""
