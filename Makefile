@@ -65,15 +65,20 @@ console: $(CONSOLE_TOOLS) ## Build the console's pages anew, which are committed
 	$(NPM) run types
 	$(NPM) run build
 
+# Its wheel on PyPI is for GPUs and brings gigabytes of their libraries, which no test here uses; pip takes another
+# build of the same version where its configuration names a place that has one. So it is in no file of hashes.
+TORCH := torch==2.13.0
+FRAMEWORKS := boosting pytorch tensorflow ray
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header $(if $(UPGRADE),--upgrade)
 
 lock: $(UV) ## Resolve the pinned requirements (UPGRADE=1: to the newest versions)
 	$(COMPILE) pyproject.toml --extra pipelines -o requirements.txt
 	@# pymerkle, an oracle of tests, asks for an old cachetools; what we call of it does not use it.
-	echo 'cachetools==7.3.2' > .cache/overrides.txt
-	$(COMPILE) pyproject.toml --extra pipelines --extra test -c requirements.txt \
-		--override .cache/overrides.txt -o requirements-test.txt
+	@# PyTorch is installed by itself, see below.
+	printf '%s\n' 'cachetools==7.3.2' "torch; sys_platform == 'none'" > .cache/overrides.txt
+	$(COMPILE) pyproject.toml --extra pipelines $(foreach each,$(FRAMEWORKS),--extra $(each)) --extra test -c requirements.txt \
+		--override .cache/overrides.txt --no-emit-package torch -o requirements-test.txt
 	echo uv | $(COMPILE) --no-annotate - -o requirements-uv.txt
 
 clean: ## Remove caches and build products; keeps .venv and .veritas, where the registry is
@@ -96,7 +101,8 @@ $(RUNTIME): requirements.txt pyproject.toml | $(BIN)/python $(UV)
 
 # The pins of the tests hold all of the runtime's.
 $(TESTING): requirements-test.txt pyproject.toml | $(BIN)/python $(UV)
-	$(call install,requirements-test.txt,2 GB and some minutes)
+	$(call install,requirements-test.txt,4 GB and some minutes)
+	$(BIN)/python -m pip $(QUIET) install $(TORCH)
 	@touch $(RUNTIME) $@
 
 # Node packages by their digests; running and installing the project needs none of them.
