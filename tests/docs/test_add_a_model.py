@@ -23,7 +23,10 @@ def test_the_walk_through_ends_with_a_verified_version_of_the_new_model(tmp_path
     copy = tmp_path / "project"
     for name in ("domain", "plugins", "dags", "pyproject.toml"):
         source = ROOT / name
-        shutil.copytree(source, copy / name) if source.is_dir() else shutil.copy(source, copy / name)
+        if source.is_dir():
+            shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("node_modules"))
+        else:
+            shutil.copy(source, copy / name)
     created = dict(FILES.findall(guide))
     assert set(created) == {
         "domain/risk/downside.py",

@@ -45,7 +45,7 @@ class Repository:
             if here.is_file():
                 shutil.copy(here, there)
             else:
-                ignored = shutil.ignore_patterns("__pycache__")
+                ignored = shutil.ignore_patterns("__pycache__", "node_modules")
                 shutil.copytree(here, there, symlinks=True, ignore=ignored, dirs_exist_ok=True)
 
     def write(self, path: str, text: str) -> None:
