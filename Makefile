@@ -20,6 +20,9 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; \
 	done)
 
+# Test files that run side by side. Each starts servers of its own, on ports that are free.
+WORKERS ?= 2
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up test programs bench lint console lock clean
 
@@ -38,7 +41,7 @@ up: $(RUNTIME) ## Airflow with its UI on loopback, until Ctrl-C
 	@exec $(BIN)/python -m veritasvault.airflow_local up
 
 test: programs lint ## Install what tests need, check style, types and layers, and run the tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
 # Root installs what is missing where there is apt-get; everybody else is told what to install.
 programs:
