@@ -52,7 +52,8 @@ class Evidence:
         assets_covered: assets that the evaluation has forecasts for.
         data_validation: None when no data was validated.
         look_ahead: None when nothing was probed.
-        details: further figures and texts for the model card, plain JSON; no gate judges their values.
+        details: further figures and texts for the model card, plain JSON; of their values gates judge
+            `comparisons` alone.
     """
 
     metrics: Mapping[str, float] = field(default_factory=dict)
@@ -72,6 +73,21 @@ class Evidence:
     @property
     def digest(self) -> Digest:
         return digest_of(self.to_json())
+
+    def p_value(self, metric: str, against: str) -> float | None:
+        """How probable so large a difference to a baseline is between two equally good models, if known.
+
+        It is found in the details, whose list `comparisons` has an object for each comparison: `metric`,
+        `against` (a baseline), `test` (its name), `p_value`, and what else that test finds.
+        """
+        listed = self.details.get("comparisons")
+        for found in listed if isinstance(listed, list | tuple) else ():
+            if not isinstance(found, Mapping):
+                continue
+            value = found.get("p_value")
+            if (found.get("metric"), found.get("against")) == (metric, against) and isinstance(value, float):
+                return value
+        return None
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -71,13 +71,18 @@ class Threshold:
 
 @dataclass(frozen=True, slots=True)
 class BetterThanBaseline:
-    """A metric where less is better is below the baseline's by at least `margin`, a fraction of it."""
+    """A metric where less is better is below the baseline's by at least `margin`, a fraction of it.
+
+    With a `p_value`, two equally good models may not differ so much with a greater probability, by the test
+    that the evidence names.
+    """
 
     KIND: ClassVar[str] = "better_than_baseline"
 
     metric: str
     baseline: str
     margin: float = 0.0
+    p_value: float | None = None
 
     def __post_init__(self) -> None:
         as_text("gates.metric", self.metric)
@@ -86,6 +91,11 @@ class BetterThanBaseline:
         if not 0 <= margin < 1:
             raise InvalidInput("gates.margin", margin, "give a fraction from 0 up to 1, such as 0.02")
         object.__setattr__(self, "margin", margin)
+        if self.p_value is not None:
+            p_value = _number("gates.p_value", self.p_value)
+            if not 0 < p_value < 1:
+                raise InvalidInput("gates.p_value", p_value, "give a probability above 0, such as 0.05")
+            object.__setattr__(self, "p_value", p_value)
 
     @property
     def label(self) -> str:
@@ -99,7 +109,15 @@ class BetterThanBaseline:
         limit = baseline * (1 - self.margin)
         figures = {self.metric: value, self.baseline: baseline, "limit": limit}
         reason = f"{self.metric} is {value:.4g}, has to be below {limit:.4g} ({self.baseline} {baseline:.4g}"
-        return _result(self.label, value < limit, f"{reason}, margin {self.margin:.0%})", figures)
+        reason = f"{reason}, margin {self.margin:.0%})"
+        if self.p_value is None:
+            return _result(self.label, value < limit, reason, figures)
+        found = evidence.p_value(self.metric, self.baseline)
+        if found is None:
+            return _missing(self.label, f"a test of {self.metric} against {self.baseline}")
+        reason = f"{reason}; the p-value is {found:.3g}, has to be at most {self.p_value:g}"
+        good = value < limit and found <= self.p_value
+        return _result(self.label, good, reason, {**figures, "p_value": found})
 
 
 @dataclass(frozen=True, slots=True)

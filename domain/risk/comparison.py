@@ -1,4 +1,4 @@
-"""Challenger against champion on the same recent sessions, none of which the forecasts were trained on."""
+"""Whether one forecast is better than another: challenger and champion, or a model and its baselines."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ from domain.risk.folds import Fold
 from domain.risk.metrics import LOSSES, score
 from domain.risk.training_set import Floats, TrainingSet
 
+DIEBOLD_MARIANO = "Diebold-Mariano"
+
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """The challenger's loss less the champion's, averaged over the assets of each session.
+    """One model's loss less another's, averaged over the assets of each session.
 
     Attributes:
-        mean: over the sessions; below 0 where the challenger is better.
+        mean: over the sessions; below 0 where the one is better.
         statistic: of Diebold and Mariano; 0 when all forecasts are the same.
         p_value: how probable so large a statistic of any sign is between two equally good models.
     """
@@ -73,6 +75,32 @@ def compare(
         assets_covered=tuple(sorted(covered)),
         details={**about, "window": window.to_json(), "difference": {metric: difference.to_json()}},
     )
+
+
+def against(
+    realised: Floats, forecast: Floats, others: Mapping[str, Floats], dates: np.ndarray, horizon: int
+) -> list[dict[str, Any]]:
+    """What a forecast's losses are beside those of others on the same rows, as evidence tells it.
+
+    Args:
+        realised, forecast: annualised volatilities, decimals, shape (n,).
+        others: further forecasts, shape (n,), by whose they are.
+        dates, horizon: see `diebold_mariano`.
+
+    Returns:
+        For each other one and each metric of `LOSSES` the metric, whom it is against, the test's name and
+        what it found, see `Difference`.
+    """
+    return [
+        {
+            "metric": metric,
+            "against": name,
+            "test": DIEBOLD_MARIANO,
+            **diebold_mariano(losses(realised, forecast) - losses(realised, other), dates, horizon).to_json(),
+        }
+        for name, other in others.items()
+        for metric, losses in LOSSES.items()
+    ]
 
 
 def diebold_mariano(differences: Floats, dates: np.ndarray, horizon: int) -> Difference:

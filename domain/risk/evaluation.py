@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from domain.registry.evidence import Evidence, LookAhead
 from domain.risk import baselines
+from domain.risk.comparison import against
 from domain.risk.folds import Fold, check_folds, plan_folds
 from domain.risk.importance import Importance, Shuffled, importance, shuffled
 from domain.risk.metrics import score
@@ -69,6 +70,7 @@ class Evaluation:
         by_regime: one for each of `REGIMES` that has rows; none when the market's volatility was not given.
         importance: of each feature, the most important first.
         assets_expected: assets that the run was asked for.
+        comparisons: of the candidate with each baseline, see `domain.risk.comparison.against`.
     """
 
     metrics: Mapping[str, float]
@@ -80,6 +82,7 @@ class Evaluation:
     folds: tuple[Fold, ...]
     assets_expected: tuple[str, ...]
     forecasts: Forecasts = field(repr=False)
+    comparisons: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def assets_covered(self) -> tuple[str, ...]:
@@ -94,6 +97,7 @@ class Evaluation:
             "by_year": [scores.to_json() for scores in self.by_year],
             "by_regime": [scores.to_json() for scores in self.by_regime],
             "importance": [found.to_json() for found in self.importance],
+            "comparisons": [dict(found) for found in self.comparisons],
         }
 
     def evidence(
@@ -143,6 +147,8 @@ def walk_forward(
     columns = {name: training.features[:, place] for place, name in enumerate(training.names)}
     models = {CANDIDATE: forecast, **baselines.forecasts(columns)}
     whole = _scores("all", rows, training, models).by_model
+    tested = {name: values[rows] for name, values in models.items()}
+    others = {name: values for name, values in tested.items() if name != CANDIDATE}
     return Evaluation(
         metrics=whole[CANDIDATE],
         baselines={name: metrics for name, metrics in whole.items() if name != CANDIDATE},
@@ -161,7 +167,10 @@ def walk_forward(
             assets=np.array(training.asset_names)[training.assets[rows]],
             dates=training.dates[rows],
             realised=training.target[rows],
-            by_model={name: values[rows] for name, values in models.items()},
+            by_model=tested,
+        ),
+        comparisons=tuple(
+            against(training.target[rows], tested[CANDIDATE], others, training.dates[rows], training.horizon)
         ),
     )
 

@@ -94,6 +94,20 @@ def test_the_card_says_what_is_known() -> None:
         assert said in text, said
 
 
+def test_the_card_says_whether_differences_to_baselines_could_be_chance() -> None:
+    """Each test by its name, with its p-value; evidence from before there were any has no such table."""
+    found = {"sessions": 2016, "mean": -0.049, "statistic": -5.9, "p_value": 3.6e-09}
+    comparison = {"metric": "qlike", "against": "ewma", "test": "Diebold-Mariano", **found}
+    evidence = example.CANDIDATE.evidence
+    assert evidence is not None
+    details = {**evidence.details, "comparisons": [comparison]}
+    subject = dataclasses.replace(example.CANDIDATE, evidence=dataclasses.replace(evidence, details=details))
+    told, untold = (_text(_tokens(to_markdown(build_card(one)))) for one in (subject, example.CANDIDATE))
+    for said in ("Could the differences be chance?", "Diebold-Mariano", "3.6e-09"):
+        assert said in told
+        assert said not in untold
+
+
 def test_of_the_days_without_drift_the_last_is_on_the_card() -> None:
     """There is one for each day of a version's life; each drift is there."""
     assert example.VERSION.record is not None

@@ -116,6 +116,7 @@ def test_equal_to_the_baseline_is_not_better() -> None:
         ("threshold", {"metric": "qlike", "maximum": "low"}, "gates.maximum"),
         ("better_than_baseline", {"metric": "qlike", "baseline": "ewma", "margin": 1.5}, "gates.margin"),
         ("better_than_baseline", {"metric": "qlike"}, "gates[0]"),
+        ("better_than_baseline", {"metric": "qlike", "baseline": "ewma", "p_value": 0}, "gates.p_value"),
         ("coverage", {"minimum": 0}, "gates.minimum"),
         ("coverage", {"most": 1}, "gates[0]"),
         ("complete_card", {"risk_tier": 4}, "gates.risk_tier"),
@@ -126,6 +127,32 @@ def test_a_wrong_setting_is_named(kind: str, settings: dict[str, object], field:
     with pytest.raises(InvalidInput) as caught:
         build_gate("gates[0]", GATES[kind], settings)
     assert caught.value.field == field
+
+
+def compared(p_value: object) -> Evidence:
+    """Good evidence with a test against the baseline, which spoilt rows stand before."""
+    rows = ["text", {"metric": "rmse", "against": "ewma", "p_value": 0.9}]
+    rows.append({"metric": "qlike", "against": "ewma", "p_value": p_value})
+    return replace(GOOD, details={**GOOD.details, "comparisons": rows})
+
+
+def test_a_gate_may_ask_that_the_difference_is_no_chance() -> None:
+    """With a p-value the test of this metric against this baseline counts too; one that is missing fails."""
+    gate = BetterThanBaseline("qlike", "ewma", p_value=0.05)
+    passed, chance = gate.judge(compared(0.05)), gate.judge(compared(0.2))
+    assert (passed.outcome, passed.figures["p_value"]) == ("passed", 0.05)
+    assert chance.outcome == "failed"
+    assert "the p-value is 0.2, has to be at most 0.05" in chance.reason
+    assert BetterThanBaseline("qlike", "ewma", 0.1, 0.05).judge(compared(0.01)).outcome == "failed"
+    for lacking in (GOOD, compared(None), compared("0.01")):
+        assert gate.judge(lacking).reason.endswith("no figures for a test of qlike against ewma")
+
+
+def test_without_a_p_value_a_gate_says_what_it_always_said() -> None:
+    """What old specifications ask for gives the results that the ledger has of them."""
+    without = BetterThanBaseline("qlike", "ewma").judge(GOOD)
+    assert without == BetterThanBaseline("qlike", "ewma").judge(compared(0.2))
+    assert set(without.figures) == {"qlike", "ewma", "limit"}
 
 
 def test_models_from_outside_are_unevaluated() -> None:

@@ -18,6 +18,7 @@ from domain.registry.evidence import Evidence, LookAhead
 from domain.risk.dataset import Dataset, write_part
 from domain.risk.evaluation import TrainingSet, check_folds, walk_forward
 from domain.risk.folds import Fold, plan_folds, years_before
+from domain.risk.metrics import LOSSES
 from domain.risk.training_set import Floats, label_ends
 from tests.risk.oracle_panel import HORIZON, training_set
 
@@ -268,6 +269,23 @@ def test_candidate_and_baselines_are_scored_on_the_same_rows(training: TrainingS
     assert sum(scores.rows for scores in found.by_year) == rows.size
     weighted = sum(scores.rows * scores.by_model["candidate"]["qlike"] for scores in found.by_asset)
     assert weighted / rows.size == pytest.approx(found.metrics["qlike"], rel=1e-12)
+
+
+def test_the_candidate_is_compared_with_each_baseline_on_the_tested_rows(training: TrainingSet) -> None:
+    """The difference is the mean of the sessions' means; the evidence answers with the test's p-value."""
+    found = walk_forward(training, MeanTrainer(), {}, 0)
+    told = found.forecasts
+    evidence = found.evidence()
+    assert [(one["metric"], one["against"]) for one in found.comparisons] == [
+        (metric, baseline) for baseline in found.baselines for metric in ("qlike", "rmse")
+    ]
+    for one in found.comparisons:
+        losses = LOSSES[one["metric"]]
+        rows = losses(told.realised, told.candidate) - losses(told.realised, told.by_model[one["against"]])
+        daily = [rows[told.dates == day].mean() for day in np.unique(told.dates)]
+        assert one["sessions"] == len(daily)
+        assert one["mean"] == pytest.approx(np.mean(daily))
+        assert evidence.p_value(one["metric"], one["against"]) == one["p_value"]
 
 
 def test_evidence_is_canonical_json_and_the_same_each_time(training: TrainingSet) -> None:

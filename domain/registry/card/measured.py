@@ -95,7 +95,33 @@ def performance(evidence: Evidence) -> Blocks:
     rows = tuple((model, *(metrics.get(measure.name) for measure in known)) for model, metrics in of_models)
     meanings = tuple((measure.name, measure.about) for measure in known if measure.about)
     table = Table(("forecasts of", *(measure.name for measure in known)), rows)
-    return (table, Facts(meanings, "What the metrics mean")) if meanings else (table,)
+    said: Blocks = (Facts(meanings, "What the metrics mean"),) if meanings else ()
+    return (table, *said, *_comparisons(evidence))
+
+
+def _comparisons(evidence: Evidence) -> Blocks:
+    """Whether the differences to others could be chance."""
+    listed = details.table(evidence, "comparisons")
+    if not listed:
+        return ()
+    numbers = ("mean", "statistic", "p_value")
+    return (
+        Text(
+            "The difference is this model's loss less the other one's: below 0, this model is better. The "
+            "p-value is the probability of so large a difference, of any sign, between equally good ones.",
+            "Could the differences be chance?",
+        ),
+        Table(
+            ("metric", "against", "test", "mean difference", "statistic", "p-value"),
+            tuple(
+                (
+                    *(details.text(row, name) for name in ("metric", "against", "test")),
+                    *(details.number(row, name) for name in numbers),
+                )
+                for row in listed
+            ),
+        ),
+    )
 
 
 def stability(evidence: Evidence) -> Blocks:
