@@ -69,9 +69,9 @@ class PipelineParts(Protocol):
     def engine(self, name: str) -> PrepEnginePort: ...
     def trainer(self, name: str) -> TrainerPort: ...
     def plots(self, name: str, evaluation: Evaluation) -> tuple[Attachment, ...]: ...
-    def sources_digest(self) -> Digest: ...
-    def environment(self) -> Mapping[str, Any]:
-        """Interpreter and packages that computations depend on, by version."""
+    def sources_digest(self, trainer: str) -> Digest: ...
+    def environment(self, trainer: str | None = None) -> Mapping[str, Any]:
+        """Interpreter and packages that features, or a training with this trainer, depend on, by version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,11 +234,11 @@ class ModelPipeline:
             spec.training.trainer, trainer.parameters(), {**spec.training.parameters, **parameters}
         )
         training, evaluation, evidence = self.evaluate(features, trainer, chosen)
-        environment = parts.environment()
+        environment = parts.environment(spec.training.trainer)
         lineage = Lineage(
             data=Digest(rows.digest),
             features=feature_definition(spec.columns, spec.target).digest,
-            sources=parts.sources_digest(),
+            sources=parts.sources_digest(spec.training.trainer),
             environment=digest_of(environment),
             parameters={"trainer": spec.training.trainer, **chosen},
             seed=spec.training.seed,

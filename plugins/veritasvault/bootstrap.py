@@ -75,10 +75,6 @@ if TYPE_CHECKING:
     from veritasvault.setting_values import TransitAddress
 
 ENGINES = ("dask", "spark", "inline")
-COMPUTE_PACKAGES = ("numpy", "onnx", "polars", "pyarrow", "scikit-learn", "scipy")
-"""Packages whose versions can change a dataset's or an artifact's bytes."""
-TRAINER_SOURCES = ("onnx_boosted_trees.py", "onnx_export.py", "onnx_log_linear.py", "sklearn_trainer.py")
-"""Adapters whose code decides an artifact's bytes."""
 
 CACHE_BYTES = 10 << 30
 """How much of verified models is kept, where the caller does not say."""
@@ -485,7 +481,7 @@ class Application:
         raise InvalidInput("engine", name, f"use one of {', '.join(ENGINES)}")
 
     def trainer(self, name: str) -> TrainerPort:
-        from veritasvault.adapters.sklearn_trainer import trainer
+        from veritasvault.adapters.trainers import trainer
 
         return trainer(name)
 
@@ -533,27 +529,38 @@ class Application:
 
     # Where results come from
 
-    def sources_digest(self) -> Digest:
-        """Digest of the sources that decide a training's result: the risk domain and the trainers."""
+    def sources_digest(self, trainer: str) -> Digest:
+        """Digest of the sources that decide a training's result: the risk domain and the trainer's."""
         import domain.risk as risk
         from domain.registry.canonical import digest, digest_of
+        from veritasvault.adapters.frameworks import FRAMEWORKS
 
         root = Path(risk.__file__).parent
         adapters = Path(__file__).parent / "adapters"
         files = {f"risk/{path.relative_to(root).as_posix()}": path for path in sorted(root.rglob("*.py"))}
-        for name in TRAINER_SOURCES:
+        for name in FRAMEWORKS[self.trainer(trainer).framework].sources:
             files[f"adapters/{name}"] = adapters / name
         return digest_of({name: digest(path.read_bytes()) for name, path in files.items()})
 
-    def environment(self) -> Mapping[str, Any]:
-        """Interpreter, processor and packages that decide a training's bits, by version."""
+    def environment(self, trainer: str | None = None) -> Mapping[str, Any]:
+        """Interpreter, processor and packages that decide the bits of features, or of a training, by version.
+
+        Raises:
+            InvalidInput: the trainer's framework is not installed.
+        """
         from importlib.metadata import version
 
+        from veritasvault.adapters.frameworks import COMPUTE_PACKAGES, versions
+
+        if trainer is None:
+            packages = {name: version(name) for name in COMPUTE_PACKAGES}
+        else:
+            packages = versions(self.trainer(trainer).framework, trainer)
         major, minor, _ = platform.python_version_tuple()
         return {
             "python": f"{platform.python_implementation()} {major}.{minor}",
             "machine": platform.machine(),
-            "packages": {name: version(name) for name in COMPUTE_PACKAGES},
+            "packages": packages,
         }
 
     @cached_property

@@ -19,7 +19,7 @@ from domain.registry.evidence import Attachment
 from domain.risk.evaluation import Evaluation, walk_forward
 from tests.risk.oracle_panel import training_set
 from veritasvault.adapters.matplotlib_plots import plots
-from veritasvault.adapters.sklearn_trainer import trainer
+from veritasvault.adapters.trainers import trainer
 
 FILES = ["forecast_vs_realised.png", "qlike_by_asset.png", "calibration.png"]
 

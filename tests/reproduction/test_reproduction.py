@@ -24,7 +24,7 @@ from domain.risk.ports import TrainedModel, TrainerPort
 from domain.risk.reproduction.report import report_of
 from domain.risk.reproduction.service import Reproduction, Request
 from tests.reproduction.bench import NAME, Bench, Trained, with_json
-from veritasvault.adapters.sklearn_trainer import OnnxModel
+from veritasvault.adapters.onnx_model import OnnxModel
 from veritasvault.adapters.spark_prep import SparkPrepEngine
 
 

@@ -14,7 +14,7 @@ from domain.risk.preparation import prepare
 from domain.risk.rows import canonical_rows
 from tests.risk.oracle_panel import real_training_set
 from veritasvault.adapters.inline_prep import InlinePrepEngine
-from veritasvault.adapters.sklearn_trainer import TRAINERS, trainer
+from veritasvault.adapters.trainers import trainer
 from veritasvault.adapters.uri_source import UriSource
 
 AS_OF = dt.date(2022, 12, 28)
@@ -46,7 +46,7 @@ def training(tmp_path_factory: pytest.TempPathFactory) -> TrainingSet:
     )
 
 
-@pytest.fixture(scope="module", params=list(TRAINERS))
+@pytest.fixture(scope="module", params=list(QLIKE))
 def evaluated(request: pytest.FixtureRequest, training: TrainingSet) -> tuple[str, Evaluation]:
     return request.param, walk_forward(training, trainer(request.param), {}, 0, as_of=AS_OF)
 

@@ -39,8 +39,8 @@ class RetrainingParts(Protocol):
 
     def engine(self, name: str) -> PrepEnginePort: ...
     def trainer(self, name: str) -> TrainerPort: ...
-    def sources_digest(self) -> Digest: ...
-    def environment(self) -> Mapping[str, Any]: ...
+    def sources_digest(self, trainer: str) -> Digest: ...
+    def environment(self, trainer: str | None = None) -> Mapping[str, Any]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,14 +135,16 @@ def retrain(request: Retraining, parts: RetrainingParts) -> Generator[Step, None
     from domain.risk.training_set import TrainingSet
 
     definition = feature_definition(request.columns, request.target)
-    yield Step("code", {"sources": parts.sources_digest(), "features": definition.digest})
-    yield Step("environment", {"environment": dict(parts.environment())})
+    yield Step("code", {"sources": parts.sources_digest(request.trainer), "features": definition.digest})
+    with _usable("training.trainer"):
+        environment = dict(parts.environment(request.trainer))
+    yield Step("environment", {"environment": environment})
     directory, session = Path(request.directory), dt.date.fromisoformat(request.as_of)
     rows = canonical_rows(Path(request.raw), session, request.assets or None, directory / "rows").dataset
     _write(in_order(list(rows.tables())), directory / ROWS)
     yield _made("data", rows)
     # Without the shared store: what an earlier run left there is what a reproduction must not believe.
-    with _usable(parts, request.engine) as engine:
+    with _usable("engine", "reproduce it on another engine"), parts.engine(request.engine) as engine:
         features = prepare(rows, definition, engine, directory / "features").dataset
     _write(feature_table(features), directory / FEATURES)
     yield _made("features", features)
@@ -157,24 +159,27 @@ def retrain(request: Retraining, parts: RetrainingParts) -> Generator[Step, None
 
 
 @contextmanager
-def _usable(parts: RetrainingParts, name: str) -> Iterator[PrepEnginePort]:
-    """The engine; that it is not installed here says nothing of the version, so it is no finding."""
+def _usable(field: str, otherwise: str = "") -> Iterator[None]:
+    """Where an engine or a framework is not installed here: that says nothing of the version.
+
+    Raises:
+        Unavailable: so it is no finding.
+    """
     try:
-        with parts.engine(name) as engine:
-            yield engine
+        yield
     except InvalidInput as error:
-        if error.field != "engine":
+        if error.field != field:
             raise
-        raise Unavailable(f"{error}; or reproduce it on another engine") from error
+        raise Unavailable(f"{error}; or {otherwise}" if otherwise else str(error)) from error
 
 
 def code_is(parts: RetrainingParts, columns: tuple[str, ...], target: str, lineage: Lineage) -> bool:
     """Whether the code that runs here is what a lineage names: sources and feature definition."""
     from domain.risk.features import feature_definition
 
-    if parts.sources_digest() != lineage.sources:
-        return False
     try:
+        if parts.sources_digest(str(lineage.parameters["trainer"])) != lineage.sources:
+            return False
         return feature_definition(columns, target).digest == lineage.features
     except InvalidInput:
         return False

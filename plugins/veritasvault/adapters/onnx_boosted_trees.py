@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 
 _SUM, _NO_TRANSFORM, _AT_MOST = 1, 0, 0
 
+NODE = [
+    ("value", "f8"), ("feature_idx", "i8"), ("num_threshold", "f8"), ("left", "i8"), ("right", "i8"),
+    ("is_leaf", "?"),
+]  # fmt: skip
+"""What is asked of a tree's nodes, by scikit-learn's names: rows with at most the threshold in the feature go
+left; left and right are places of nodes in the tree."""
+
 
 @dataclass(frozen=True, slots=True)
 class BoostedTrees:
@@ -40,24 +47,35 @@ class BoostedTrees:
 
     def to_onnx(self) -> bytes:
         """See `Predictor.to_onnx`."""
-        import numpy as np
-        from onnx import helper
-
         # scikit-learn has no public way to a fitted ensemble's trees.
         regressor = self.regressor
-        ensemble = _Ensemble.of([trees[0].nodes for trees in regressor._predictors])
-        nodes = [
-            ensemble.node("sum_of_leaves"),
-            helper.make_node("Add", ["sum_of_leaves", "base"], ["log_variance"]),
-            helper.make_node("Exp", ["log_variance"], ["variance"]),
-            helper.make_node("Sqrt", ["variance"], ["volatility"]),
-            helper.make_node("Squeeze", ["volatility", "last_axis"], [OUTPUT]),
-        ]
-        constants = {
-            "base": np.asarray(regressor._baseline_prediction, dtype=np.float64).reshape(1),
-            "last_axis": np.array([1], dtype=np.int64),
-        }
-        return model_bytes("boosted_trees_volatility", nodes, constants, regressor.n_features_in_)
+        trees = [predictors[0].nodes for predictors in regressor._predictors]
+        return ensemble_bytes(trees, regressor._baseline_prediction, regressor.n_features_in_)
+
+
+def ensemble_bytes(trees: Sequence[Any], base: Any, width: int) -> bytes:
+    """sqrt(exp(base + sum of the trees' leaves)) as an ONNX file, see `Predictor.to_onnx`.
+
+    Args:
+        trees: of each the nodes, the root first: structured arrays with the fields of `NODE` at least.
+        base: one number.
+        width: columns of the features.
+    """
+    import numpy as np
+    from onnx import helper
+
+    nodes = [
+        _Ensemble.of(trees).node("sum_of_leaves"),
+        helper.make_node("Add", ["sum_of_leaves", "base"], ["log_variance"]),
+        helper.make_node("Exp", ["log_variance"], ["variance"]),
+        helper.make_node("Sqrt", ["variance"], ["volatility"]),
+        helper.make_node("Squeeze", ["volatility", "last_axis"], [OUTPUT]),
+    ]
+    constants = {
+        "base": np.asarray(base, dtype=np.float64).reshape(1),
+        "last_axis": np.array([1], dtype=np.int64),
+    }
+    return model_bytes("boosted_trees_volatility", nodes, constants, width)
 
 
 @dataclass(slots=True)
@@ -79,7 +97,7 @@ class _Ensemble:
 
     @classmethod
     def of(cls, trees: Sequence[Any]) -> _Ensemble:
-        """The ensemble of scikit-learn's node arrays."""
+        """The ensemble of trees' nodes, see `ensemble_bytes`."""
         ensemble = cls()
         for tree in trees:
             ensemble.roots.append(len(ensemble.features))

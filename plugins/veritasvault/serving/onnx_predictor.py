@@ -10,7 +10,7 @@ from domain.registry.errors import IntegrityError, InvalidInput
 from veritasvault.adapters.onnx_artifact import PROVIDERS
 
 SIGNATURE = "signature.json"
-"""Beside models that were trained here, see `sklearn_trainer`: input, output, and the input's columns."""
+"""Beside models that were trained here, see `onnx_model`: input, output, and the input's columns."""
 _TYPES = {
     "tensor(double)": "float64",
     "tensor(float)": "float32",

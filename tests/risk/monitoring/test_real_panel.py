@@ -21,7 +21,7 @@ from domain.risk.rows import canonical_rows
 from domain.risk.spec import ModelSpec, MonitoringSpec
 from domain.risk.training_set import TrainingSet
 from veritasvault.adapters.inline_prep import InlinePrepEngine
-from veritasvault.adapters.sklearn_trainer import trainer
+from veritasvault.adapters.trainers import trainer
 from veritasvault.adapters.uri_source import UriSource
 
 SPEC = ModelSpec.load(Path(__file__).parents[3] / "dags" / "volatility_forecast.toml")

@@ -1,13 +1,16 @@
-"""scikit-learn trainers: same inputs same bytes, formats that open without a pickle, clear refusals."""
+"""Trainers of every framework: same inputs same bytes, formats that open without a pickle, clear refusals."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
+import tomllib
 from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +21,22 @@ import pytest
 
 from domain.registry.errors import IntegrityError, InvalidInput
 from domain.registry.staging import stage
-from veritasvault.adapters import onnx_export
+from veritasvault.adapters import frameworks, onnx_export
 from veritasvault.adapters.format_scanner import FormatScanner
+from veritasvault.adapters.frameworks import FRAMEWORKS
 from veritasvault.adapters.onnx_log_linear import LogLinear
-from veritasvault.adapters.sklearn_trainer import TRAINERS, OnnxModel, trainer
+from veritasvault.adapters.onnx_model import OnnxModel
+from veritasvault.adapters.trainers import TRAINERS, trainer
+from veritasvault.bootstrap import bootstrap
 
 NAMES = ("rv_5", "rv_21", "momentum_21")
 SMALL: dict[str, dict[str, Any]] = {
     "ridge": {},
     "hist_gradient_boosting": {"max_iter": 20, "min_samples_leaf": 20},
+    "lightgbm": {"num_iterations": 40, "min_data_in_leaf": 20},
 }
+ROOT = Path(__file__).parents[2]
+ADAPTERS = ROOT / "plugins" / "veritasvault" / "adapters"
 trainers = pytest.mark.parametrize("name", TRAINERS)
 
 
@@ -64,14 +73,14 @@ def test_new_processes_with_one_and_two_threads_save_the_same_bytes(name: str, t
     for threads in ("1", "2"):
         there = tmp_path / threads
         command = (
-            "from pathlib import Path; from tests.adapters.test_sklearn_trainer import saved;"
+            "from pathlib import Path; from tests.adapters.test_trainers import saved;"
             f" saved({name!r}, Path({str(there)!r}))"
         )
         limits = {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads, "PYTHONHASHSEED": threads}
         subprocess.run(
             [sys.executable, "-c", command],
             check=True,
-            cwd=Path(__file__).parents[2],
+            cwd=ROOT,
             env={**os.environ, **limits},
         )
         assert digests(there) == digests(tmp_path / "here")
@@ -224,6 +233,7 @@ def test_parameters_reach_the_model() -> None:
         ("ridge", {"alpha": 1e5}),
         ("ridge", {"floor": 1.0}),
         ("hist_gradient_boosting", {"learning_rate": 0.5}),
+        ("lightgbm", {"learning_rate": 0.5}),
     ):
         usual = trainer(name).train(features, target, SMALL[name], 0).predict(features)
         other = trainer(name).train(features, target, {**SMALL[name], **changed}, 0).predict(features)
@@ -231,8 +241,47 @@ def test_parameters_reach_the_model() -> None:
 
 
 def test_an_unknown_trainer_is_told_the_known_ones() -> None:
-    with pytest.raises(InvalidInput, match="use one of ridge, hist_gradient_boosting"):
+    with pytest.raises(InvalidInput, match=f"use one of {', '.join(TRAINERS)}"):
         trainer("lasso")
+
+
+def adapters_of(module: str) -> set[str]:
+    """Files of the adapters that an adapter imports, and those they import."""
+    imported = set(re.findall(r"from veritasvault\.adapters\.(\w+) import", (ADAPTERS / module).read_text()))
+    return {module}.union(*(adapters_of(f"{name}.py") for name in imported - {"frameworks"}))
+
+
+@trainers
+def test_all_code_that_decides_an_artifact_is_in_the_digest_of_its_sources(name: str) -> None:
+    """And that of another framework is not: adding one leaves the recipes of all others as they are."""
+    learning = trainer(name)
+    module = f"{type(learning).__module__.rpartition('.')[2]}.py"
+    assert adapters_of(module) == set(FRAMEWORKS[learning.framework].sources)
+
+
+@pytest.mark.parametrize("name", [name for name in TRAINERS if FRAMEWORKS[trainer(name).framework].packages])
+def test_a_framework_that_is_not_installed_gets_a_sentence_with_its_extra(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A form needs no framework; a training and its environment say what to install."""
+    framework = FRAMEWORKS[trainer(name).framework]
+
+    def version_without(package: str) -> str:
+        if package in framework.packages:
+            raise PackageNotFoundError(package)
+        return version(package)
+
+    monkeypatch.setattr(frameworks, "version", version_without)
+    assert trainer(name).parameters()
+    said = f"install {framework.packages[0]}, which the extra {framework.extra} has"
+    with pytest.raises(InvalidInput, match=said):
+        trainer(name).train(*sample(50), {}, 0)
+    with pytest.raises(InvalidInput, match=said):
+        bootstrap({}).environment(name)
+    assert framework.packages[0] not in bootstrap({}).environment("ridge")["packages"]
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    brought = {re.split(r"[>\[]", package)[0] for package in extras[framework.extra]}
+    assert set(framework.packages) <= brought
 
 
 @trainers
