@@ -345,6 +345,9 @@ def test_a_login_that_gits_own_settings_put_into_an_address_is_shown_by_nothing(
         ("migrate", "--to-ledger", "postgresql://quant:{}@127.0.0.1:1/ledger"),
         ("migrate", "--to-ledger", "postgresql://quant@127.0.0.1:1/ledger?password={}", "--json"),
         ("models", "show", "https://quant:{}@host/model"),
+        ("predict", "https://quant:{}@host/model", "--input", "rows.csv"),
+        ("predict", "forecast@1", "--input", "s3://key:{}@bucket/rows.csv"),
+        ("predict", "forecast@1", "--input", "https://host/rows.csv?X-Amz-Signature={}", "--json"),
         ("--token-file", "https://quant:{}@host/token", "halt", "--all", "--reason", "x"),
     ],
 )

@@ -24,6 +24,7 @@ from veritasvault.cli.models import models
 from veritasvault.cli.monitor import monitor
 from veritasvault.cli.options import CONTEXT, PATH
 from veritasvault.cli.policy import policy
+from veritasvault.cli.predict import predict
 from veritasvault.cli.proof import export_proof, verify_proof
 from veritasvault.cli.register import register
 from veritasvault.cli.reproduce import reproduce
@@ -74,7 +75,7 @@ def veritas(token_file: Path | None) -> None:
 
 models.add_command(card)
 COMMANDS = (
-    *(models, verify, register, evaluate),
+    *(models, verify, register, evaluate, predict),
     *lifecycle_commands(),
     *(reproduce, monitor, ledger, keys, policy, export_proof, verify_proof),
     *(backfill, mlflow, migrate, gc, metrics, doctor),

@@ -56,6 +56,7 @@ class Model:
         self._copy = copy
         self._refreshed = refreshed
         self._predictor = _predictor(verified)
+        self._contents = verified.contents
 
     @property
     def name(self) -> str:
@@ -94,9 +95,22 @@ class Model:
             InvalidInput: the version is not one ONNX file, ONNX Runtime is not installed, or the data does
                 not fit.
         """
-        if isinstance(self._predictor, InvalidInput):
-            raise self._predictor
-        return self._predictor.predict(data)
+        return self._running().predict(data)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the columns that `predict` takes, in their order; empty where no signature names them.
+
+        Raises:
+            InvalidInput: the version is not one ONNX file, or ONNX Runtime is not installed.
+        """
+        return self._running().columns
+
+    @property
+    def onnx(self) -> bytes:
+        """The bytes of the ONNX file, as they were verified. Raises InvalidInput as `predict`."""
+        self._running()
+        return self._contents[onnx_file(self.manifest.artifact) or ""]
 
     def refresh(self) -> Model:
         """What the reference names now: this object while that is the same version, else a new one.
@@ -109,6 +123,11 @@ class Model:
     def close(self) -> None:
         """Let the cache remove the files when it needs the room; `predict` goes on working."""
         self._copy.release()
+
+    def _running(self) -> OnnxPredictor:
+        if isinstance(self._predictor, InvalidInput):
+            raise self._predictor
+        return self._predictor
 
     def __enter__(self) -> Model:
         return self

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from domain.registry.errors import IntegrityError, InvalidInput
@@ -54,6 +54,11 @@ class OnnxPredictor:
                 model, len(contents[model]), f"ONNX Runtime cannot open it ({error})"
             ) from error
         self._columns = _columns(contents.get(SIGNATURE), model)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of what the model takes, in its order; empty where no signature of ours names them."""
+        return self._columns
 
     def predict(self, data: Any) -> Any:
         """What the model says of each row.
@@ -126,7 +131,7 @@ def _shaped(values: Any, wanted: Any) -> Any:
     return array.reshape(-1, 1) if array.ndim == 1 and len(wanted.shape) == 2 else array
 
 
-def _columns(signature: bytes | None, model: str) -> Sequence[str]:
+def _columns(signature: bytes | None, model: str) -> tuple[str, ...]:
     """The names of the input's columns that a signature of ours lists; none without one."""
     if signature is None:
         return ()
