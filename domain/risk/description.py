@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from domain.risk.features import Feature, FeatureDefinition, Target
@@ -32,11 +32,16 @@ METRICS = (
 
 
 def described(
-    definition: FeatureDefinition, training: TrainingSet, calendar: str, statements: Mapping[str, str]
+    definition: FeatureDefinition,
+    training: TrainingSet,
+    calendar: str,
+    metrics: Sequence[Mapping[str, str]],
+    statements: Mapping[str, str],
 ) -> dict[str, Any]:
     """Features, target, data, metrics and what the owner states, as plain JSON.
 
     Args:
+        metrics: of the problem, see `domain.risk.problems.contract.Problem`.
         statements: texts by name, see `domain.registry.card.measured.STATEMENTS`.
     """
     return {
@@ -56,7 +61,7 @@ def described(
             "rows_with_features": int(training.target.size),
             "rows_with_label": int(training.known.sum()),
         },
-        "metrics": [dict(metric) for metric in METRICS],
+        "metrics": [dict(metric) for metric in metrics],
         "statements": dict(statements),
     }
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from domain.registry.canonical import encode
 from domain.registry.catalog import ModelCatalog
@@ -14,13 +14,13 @@ from domain.registry.evidence import DataValidation, Evidence, GateResult
 from domain.registry.gates import judge_all
 from domain.registry.lifecycle.service import ModelLifecycle
 from domain.registry.ports import ModelRegistryPort, VersionRow
+from domain.risk.as_registered import AsRegistered
 from domain.risk.pipeline import ModelPipeline, PipelineParts, RunRequest
 from domain.risk.spec import ModelSpec
 from domain.risk.workspace import read_record
 
 if TYPE_CHECKING:
-    from domain.risk.ports import RegisteredForecastPort, TrainerParameter
-    from domain.risk.training_set import Floats
+    from domain.risk.ports import RegisteredForecastPort
 
 
 class EvaluationParts(PipelineParts, Protocol):
@@ -103,38 +103,6 @@ class OutsideEvaluation:
             attach=lambda: self._parts.registry.attach(row.model_id, encode(evidence.to_json())),
         )
         return Judged(row, evidence, gates, validation.report, bool(outcome.events))
-
-
-class AsRegistered:
-    """Stands where a trainer does, and trains nothing: every fold is forecast by the registered artifact."""
-
-    framework = "as registered"
-    tolerance = 0.0
-
-    def __init__(self, forecasts: RegisteredForecastPort, reference: str) -> None:
-        self._forecasts = forecasts
-        self._reference = reference
-        self._names: tuple[str, ...] = ()
-
-    def parameters(self) -> Mapping[str, TrainerParameter]:
-        return {}
-
-    def train(
-        self,
-        features: Floats,
-        target: Floats,
-        parameters: Mapping[str, Any],
-        seed: int,
-        names: Sequence[str] = (),
-    ) -> AsRegistered:
-        self._names = tuple(names)
-        return self
-
-    def predict(self, features: Floats) -> Floats:
-        return self._forecasts.forecast(self._reference, features, self._names)
-
-    def save(self, directory: Path) -> None:
-        raise InvalidInput("REF", self._reference, "it is stored already")
 
 
 def _about(session: str, rows: str, snapshot: str) -> Mapping[str, str]:

@@ -25,6 +25,7 @@ from domain.registry.ports import Clock
 from domain.registry.registration import ModelRegistration, RegisteredModel
 from domain.risk.as_of import fill_source, instant_of, resolve_session
 from domain.risk.parameters import choose
+from domain.risk.problems import problem, recorded, require_solves
 from domain.risk.reproduction.inputs import training_inputs
 from domain.risk.spec import ModelSpec
 from domain.risk.workspace import Workspace, artifact_in, read_record, write_record
@@ -32,7 +33,6 @@ from domain.risk.workspace import Workspace, artifact_in, read_record, write_rec
 if TYPE_CHECKING:
     from domain.risk.block_store import BlockStore
     from domain.risk.dataset import Dataset
-    from domain.risk.evaluation import Evaluation, TrainingSet
     from domain.risk.ports import (
         CalendarPort,
         DataValidatorPort,
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
         TrainerParameter,
         TrainerPort,
     )
+    from domain.risk.problems.contract import Evaluated
+    from domain.risk.training_set import TrainingSet
 
 
 class PipelineParts(Protocol):
@@ -68,7 +70,9 @@ class PipelineParts(Protocol):
 
     def engine(self, name: str) -> PrepEnginePort: ...
     def trainer(self, name: str) -> TrainerPort: ...
-    def plots(self, name: str, evaluation: Evaluation) -> tuple[Attachment, ...]: ...
+    def plots(self, problem: str, name: str, evaluation: Evaluated) -> tuple[Attachment, ...]:
+        """What an evaluation looks like; `name` is the model's, for the titles."""
+
     def sources_digest(self, trainer: str) -> Digest: ...
     def environment(self, trainer: str | None = None) -> Mapping[str, Any]:
         """Interpreter and packages that features, or a training with this trainer, depend on, by version."""
@@ -201,8 +205,8 @@ class ModelPipeline:
 
     def training_set(self, features: Features) -> TrainingSet:
         """A feature set in memory."""
-        from domain.risk.evaluation import TrainingSet
         from domain.risk.features import feature_definition
+        from domain.risk.training_set import TrainingSet
 
         definition = feature_definition(self._spec.columns, self._spec.target)
         return TrainingSet.of(_open(features), definition, features.rows["assets"])
@@ -226,10 +230,13 @@ class ModelPipeline:
 
     def train(self, features: Features, parameters: Mapping[str, Any]) -> Candidate:
         """Evaluate out of sample, train on everything before the as-of date, and keep the candidate."""
+        import numpy as np
+
         from domain.risk.features import feature_definition
 
         spec, parts, rows = self._spec, self._parts, Rows(**features.rows)
         trainer = parts.trainer(spec.training.trainer)
+        require_solves(trainer, spec.training.trainer, spec.problem)
         chosen = choose(
             spec.training.trainer, trainer.parameters(), {**spec.training.parameters, **parameters}
         )
@@ -240,18 +247,19 @@ class ModelPipeline:
             features=feature_definition(spec.columns, spec.target).digest,
             sources=parts.sources_digest(spec.training.trainer),
             environment=digest_of(environment),
-            parameters={"trainer": spec.training.trainer, **chosen},
+            parameters=recorded(spec.problem, spec.training.trainer, chosen),
             seed=spec.training.seed,
             as_of=dt.date.fromisoformat(rows.session),
         )
         with self._parts.workspace.scratch() as scratch:
             artifact = scratch / "artifact"
             artifact.mkdir()
-            model = trainer.train(*training.labelled(), chosen, spec.training.seed, training.names)
+            labelled = np.flatnonzero(training.known)
+            model = problem(spec.problem).fit(training, labelled, trainer, chosen, spec.training.seed)
             model.save(artifact)
             manifest = Manifest(spec.metadata(trainer.framework), lineage, artifact_in(artifact))
             attachments = (
-                *parts.plots(spec.name, evaluation),
+                *parts.plots(spec.problem, spec.name, evaluation),
                 Attachment("environment.json", "application/json", encode(environment)),
                 training_inputs(
                     spec.columns, spec.target, rows.assets, _open(rows), _open(features), trainer.tolerance
@@ -278,29 +286,28 @@ class ModelPipeline:
 
     def evaluate(
         self, features: Features, trainer: TrainerPort, parameters: Mapping[str, Any]
-    ) -> tuple[TrainingSet, Evaluation, Evidence]:
+    ) -> tuple[TrainingSet, Evaluated, Evidence]:
         """Evaluate out of sample, and probe for look-ahead; the evidence lacks the data validation."""
         from domain.risk.description import described
-        from domain.risk.evaluation import check_folds, walk_forward
         from domain.risk.features import feature_definition
+        from domain.risk.folds import check_folds
         from domain.risk.look_ahead import probe
+        from domain.risk.problems.contract import Setting
         from domain.risk.regimes import MarketVolatility
 
         spec, rows = self._spec, Rows(**features.rows)
         definition = feature_definition(spec.columns, spec.target)
         training = self.training_set(features)
-        evaluation = walk_forward(
-            training,
-            trainer,
-            parameters,
-            spec.training.seed,
+        posed = problem(spec.problem)
+        setting = Setting(
             as_of=dt.date.fromisoformat(rows.session),
             next_session=partial(self._parts.calendar.first_session, spec.data.calendar),
             market=MarketVolatility.of(_open(rows)),
         )
+        evaluation = posed.evaluate(training, trainer, parameters, spec.training.seed, setting)
         probes, leaks = probe(_open(rows), _open(features), definition)
         found = LookAhead(probes, len(evaluation.folds), (*leaks, *check_folds(evaluation.folds, training)))
-        about = described(definition, training, spec.data.calendar, spec.statements)
+        about = described(definition, training, spec.data.calendar, posed.metrics, spec.statements)
         return training, evaluation, evaluation.evidence(found, about)
 
     def register(

@@ -113,7 +113,7 @@ class TrainedModel(Protocol):
     """A model in memory."""
 
     def predict(self, features: Floats) -> Floats:
-        """Forecasts of shape (n,) for features of shape (n, k)."""
+        """What its problem asks for; forecasts of shape (n,) for features of shape (n, k) if it forecasts."""
 
     def save(self, directory: Path) -> None:
         """Write the artifact in an allowed format; the same model gives the same bytes."""
@@ -135,6 +135,9 @@ class RegisteredForecastPort(Protocol):
 class TrainerPort(Protocol):
     """Trains one kind of model, deterministically in its inputs.
 
+    A trainer for another problem than forecasts says which by an attribute `problem`, and that problem says
+    what its rows, columns and target are; see `domain.risk.problems`.
+
     Attributes:
         tolerance: by how much of its value a forecast may differ between two trainings on the same inputs; 0
             for a trainer that gives the same artifact, bit for bit.
@@ -154,7 +157,7 @@ class TrainerPort(Protocol):
         seed: int,
         names: Sequence[str] = (),
     ) -> TrainedModel:
-        """Fit on features (n, k) and target (n,); n >= 1, all finite.
+        """Fit on features (n, k) and target (n,), n >= 1, all finite; the target is (0,) if none is learnt.
 
         Args:
             names: the features' names, which the artifact's signature lists; numbered when left out.

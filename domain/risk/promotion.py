@@ -18,14 +18,16 @@ from domain.registry.lifecycle.rules import Proposal
 from domain.registry.lifecycle.service import ModelLifecycle
 from domain.registry.lifecycle.state import Lifecycle, challengers, halt_of
 from domain.registry.ports import ModelRegistryPort, VersionRow
+from domain.risk.as_registered import AsRegistered
 from domain.risk.pipeline import ModelPipeline, PipelineParts, RunRequest
+from domain.risk.problems import parameters_of, problem, problem_of
 from domain.risk.promotion_request import AS_REGISTERED, CHALLENGER, TRAINED_BEFORE, describe
 from domain.risk.spec import ModelSpec
 
 if TYPE_CHECKING:
     from domain.risk.folds import Fold
-    from domain.risk.ports import RegisteredForecastPort
-    from domain.risk.training_set import Floats, TrainingSet
+    from domain.risk.ports import RegisteredForecastPort, TrainedModel
+    from domain.risk.training_set import TrainingSet
 
 
 _TRIES = 3
@@ -222,22 +224,22 @@ class Promotions:
         return Evidence.from_json(decode(content, EVIDENCE))
 
     def _compare(self, shown: ModelVersion, incumbent: ModelVersion) -> Evidence:
-        from domain.risk.comparison import compare
         from domain.risk.folds import plan_window
 
         evidence = self._evidence(shown)
         training = self._training_set(shown, evidence)
         settings = self._spec.promotion
         window = plan_window(training, settings.window_sessions)
-        how, challenger = self._forecast(shown, training, window)
-        how_champion, champion = self._forecast(incumbent, training, window)
+        how, challenger = self._fitted(shown, training, window)
+        how_champion, champion = self._fitted(incumbent, training, window)
         about = {
             "challenger": f"{shown.row.name}@{shown.row.version}",
             "champion": f"{incumbent.row.name}@{incumbent.row.version}",
             "forecasts": {CHALLENGER: how, CHAMPION: how_champion},
             "evidence_at_registration": evidence.digest,
         }
-        return compare(training, window, challenger, champion, settings.metric, about)
+        posed = problem(self._spec.problem)
+        return posed.compare(training, window, challenger, champion, settings.metric, about)
 
     def _training_set(self, shown: ModelVersion, evidence: Evidence) -> TrainingSet:
         """The rows that the challenger was trained on, from its own snapshot."""
@@ -260,30 +262,26 @@ class Promotions:
         return pipeline.training_set(pipeline.prepare(rows, "inline"))
 
     def _has_this_recipe(self, version: ModelVersion) -> bool:
-        """Whether a version was trained here, on the features and the target of today's specification."""
-        if version.manifest.lineage is None:
+        """Whether a version was trained here, for the specification's problem, features and target."""
+        lineage = version.manifest.lineage
+        if lineage is None or problem_of(lineage.parameters) != self._spec.problem:
             return False
         said = self._evidence(version).details
         columns = tuple(feature["name"] for feature in said["features"])
         return (columns, said["target"]["name"]) == (self._spec.columns, self._spec.target)
 
-    def _forecast(self, version: ModelVersion, training: TrainingSet, window: Fold) -> tuple[str, Floats]:
-        """How a version forecasts the window, and what: by its recipe, trained on what was known before.
+    def _fitted(self, version: ModelVersion, training: TrainingSet, window: Fold) -> tuple[str, TrainedModel]:
+        """How a version answers for the window, and the model that does: made by its recipe, on what was
+        known before.
 
         A version that was trained elsewhere has no recipe, and the recipe of one with other features or
-        another target is not the specification's: these forecast as they are.
+        another target is not the specification's: these answer as they are.
         """
-        lineage = version.manifest.lineage
+        lineage, posed = version.manifest.lineage, problem(self._spec.problem)
         if lineage is None or not self._has_this_recipe(version):
             reference = f"{version.row.name}@{version.row.version}"
-            rows = training.features[window.test]
-            return AS_REGISTERED, self._parts.forecasts.forecast(reference, rows, training.names)
-        chosen = {name: value for name, value in lineage.parameters.items() if name != "trainer"}
-        model = self._parts.trainer(lineage.parameters["trainer"]).train(
-            training.features[window.train],
-            training.target[window.train],
-            chosen,
-            lineage.seed,
-            training.names,
-        )
-        return TRAINED_BEFORE, model.predict(training.features[window.test])
+            registered = AsRegistered(self._parts.forecasts, reference)
+            return AS_REGISTERED, posed.fit(training, window.train, registered, {}, 0)
+        trainer = self._parts.trainer(lineage.parameters["trainer"])
+        chosen = parameters_of(lineage.parameters)
+        return TRAINED_BEFORE, posed.fit(training, window.train, trainer, chosen, lineage.seed)

@@ -14,12 +14,10 @@ from domain.registry.errors import InvalidInput
 from domain.registry.gates import GATES, CompleteCard, Gate, build_gate
 from domain.registry.metadata import ModelMetadata, RiskTier, as_risk_tier
 from domain.registry.records import Fields, as_text
+from domain.risk.problems import FORECAST, listed
 from domain.risk.references import resolve
 
 _MODEL = ("name", "purpose", "owner", "risk_tier", "intended_use", "limitations")
-
-COMPARABLE_METRICS = ("qlike", "rmse")
-"""Those of `domain.risk.metrics.LOSSES`, which is not imported here: reading a DAG file has to be quick."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +65,7 @@ class PromotionSpec:
     """How challengers are compared with the champion, and how long people have to answer.
 
     Attributes:
-        metric: of `domain.risk.metrics`, one where less is better.
+        metric: one that the problem can compare by, see `domain.risk.problems.PROBLEMS`.
         tolerance: by which fraction of the champion's a challenger's metric may be worse.
         window_sessions: the last sessions with a known outcome, on which both are compared.
         answer_hours: an approval that nobody gave by then has expired.
@@ -105,6 +103,7 @@ class ModelSpec:
         columns: features in the order the model takes them.
         target: what is forecast.
         statements: what people state on the model card beside the metadata: texts by name.
+        problem: what kind of thing it is to find out, of `domain.risk.problems.PROBLEMS`.
     """
 
     model: Mapping[str, Any]
@@ -117,6 +116,7 @@ class ModelSpec:
     statements: Mapping[str, str] = field(default_factory=dict)
     promotion: PromotionSpec = PromotionSpec()
     monitoring: MonitoringSpec = MonitoringSpec()
+    problem: str = FORECAST
 
     @property
     def name(self) -> str:
@@ -145,10 +145,11 @@ class ModelSpec:
 
     @classmethod
     def parse(cls, tables: object) -> ModelSpec:
-        """Validate the tables and the list gates; [card], [promotion] and [monitoring] may be left out."""
-        optional = ("card", "promotion", "monitoring")
+        """Validate the tables and the list gates; `problem`, [card], [promotion] and [monitoring] may be left
+        out."""
+        optional = {"problem": FORECAST, "card": {}, "promotion": {}, "monitoring": {}}
         names = ("model", "schedule", "data", "features", "training", "gates", *optional)
-        given = {**{name: {} for name in optional}, **tables} if isinstance(tables, Mapping) else tables
+        given = {**optional, **tables} if isinstance(tables, Mapping) else tables
         spec = Fields.of("spec", given, names)
         model = Fields.of("model", spec.values["model"], _MODEL)
         features = Fields.of("features", spec.values["features"], ("columns", "target"))
@@ -167,8 +168,9 @@ class ModelSpec:
             training=_training(spec.values["training"]),
             gates=tuple(_gate(f"gates[{index}]", table, tier) for index, table in enumerate(gates)),
             statements=_statements(spec.values["card"]),
-            promotion=_promotion(spec.values["promotion"]),
+            promotion=_promotion(spec.values["promotion"], listed(spec.values["problem"]).comparable),
             monitoring=_monitoring(spec.values["monitoring"]),
+            problem=spec.values["problem"],
         )
         parsed.metadata("unknown until it is trained")
         return parsed
@@ -213,11 +215,11 @@ def _training(value: object) -> TrainingSpec:
     return TrainingSpec(settings["trainer"], seed, dict(parameters))
 
 
-def _promotion(value: object) -> PromotionSpec:
+def _promotion(value: object, comparable: tuple[str, ...]) -> PromotionSpec:
     settings, default = _known("promotion", value, PromotionSpec), PromotionSpec()
-    metric = as_text("promotion.metric", settings.get("metric", default.metric))
-    if metric not in COMPARABLE_METRICS:
-        raise InvalidInput("promotion.metric", metric, f"use one of {', '.join(COMPARABLE_METRICS)}")
+    metric = as_text("promotion.metric", settings.get("metric", comparable[0]))
+    if metric not in comparable:
+        raise InvalidInput("promotion.metric", metric, f"use one of {', '.join(comparable)}")
     return PromotionSpec(
         metric,
         _between("promotion.tolerance", settings, default.tolerance, 0.0, 1.0),

@@ -14,6 +14,7 @@ import subprocess
 from collections.abc import Callable, Mapping
 from email.utils import parseaddr
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
     from domain.registry.proofs.export import ProofExport
     from domain.registry.registration import ModelRegistration
     from domain.registry.signing.key_management import KeyManagement
-    from domain.risk.evaluation import Evaluation
     from domain.risk.monitoring.judgement import Judgement
     from domain.risk.monitoring.observed import Observed
     from domain.risk.monitoring.service import ModelMonitoring
@@ -60,6 +60,7 @@ if TYPE_CHECKING:
         TrackerPort,
         TrainerPort,
     )
+    from domain.risk.problems.contract import Evaluated
     from domain.risk.reproduction.service import Reproductions
     from domain.risk.workspace import Workspace
     from veritasvault.adapters.mlflow_projector import MlflowProjector
@@ -75,6 +76,9 @@ if TYPE_CHECKING:
     from veritasvault.setting_values import TransitAddress
 
 ENGINES = ("dask", "spark", "inline")
+
+PLOTS = {"forecast": "matplotlib_plots"}
+"""The adapter that draws the evaluations of each problem."""
 
 CACHE_BYTES = 10 << 30
 """How much of verified models is kept, where the caller does not say."""
@@ -485,10 +489,13 @@ class Application:
 
         return trainer(name)
 
-    def plots(self, name: str, evaluation: Evaluation) -> tuple[Attachment, ...]:
-        from veritasvault.adapters.matplotlib_plots import plots
-
-        return plots(name, evaluation)
+    def plots(self, problem: str, name: str, evaluation: Evaluated) -> tuple[Attachment, ...]:
+        """What an evaluation looks like; nothing for a problem that `PLOTS` does not list."""
+        if problem not in PLOTS:
+            return ()
+        drawing = import_module(f"veritasvault.adapters.{PLOTS[problem]}")
+        drawn: tuple[Attachment, ...] = drawing.plots(name, evaluation)
+        return drawn
 
     # Monitoring
 

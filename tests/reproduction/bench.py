@@ -69,7 +69,7 @@ class Workbench(Application):
     def engine(self, name: str) -> PrepEnginePort:
         return Watched(super().engine(name), self.tasks)
 
-    def plots(self, name: str, evaluation: Any) -> tuple[Attachment, ...]:
+    def plots(self, problem: str, name: str, evaluation: Any) -> tuple[Attachment, ...]:
         return ()
 
     def trainer(self, name: str) -> TrainerPort:

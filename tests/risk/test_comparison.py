@@ -14,7 +14,7 @@ from domain.registry.gates import NoWorseThanChampion
 from domain.risk.comparison import Difference, compare, diebold_mariano
 from domain.risk.folds import check_folds, plan_window
 from domain.risk.metrics import LOSSES, METRICS
-from domain.risk.spec import COMPARABLE_METRICS
+from domain.risk.problems import PROBLEMS
 from domain.risk.training_set import TrainingSet
 from tests.risk.oracle_panel import HORIZON, training_set
 
@@ -86,7 +86,7 @@ def test_two_equally_good_models_are_told_apart_as_often_as_the_p_value_says() -
     assert 0.03 < np.mean(np.array(found) < 0.05) < 0.12
 
 
-@pytest.mark.parametrize("metric", COMPARABLE_METRICS)
+@pytest.mark.parametrize("metric", PROBLEMS["forecast"].comparable)
 def test_a_clearly_worse_challenger_fails_the_gate_and_a_slightly_worse_one_does_not(
     training: TrainingSet, metric: str
 ) -> None:
@@ -105,7 +105,7 @@ def test_a_clearly_worse_challenger_fails_the_gate_and_a_slightly_worse_one_does
 
 def test_comparable_metrics_are_those_whose_losses_average_to_them() -> None:
     """The specification names them without importing the module that defines them."""
-    assert tuple(LOSSES) == COMPARABLE_METRICS
+    assert tuple(LOSSES) == PROBLEMS["forecast"].comparable
     realised, forecast = np.array([0.1, 0.2, 0.3]), np.array([0.2, 0.2, 0.25])
     for name, losses in LOSSES.items():
         mean = float(np.mean(losses(realised, forecast)))

@@ -21,6 +21,7 @@ from domain.registry.lifecycle.state import Lifecycle
 from domain.registry.ports import ModelRegistryPort
 from domain.risk.monitoring.recording import decide_monitoring
 from domain.risk.pipeline import ModelPipeline, PipelineParts, RunRequest
+from domain.risk.problems import problem, problem_of
 from domain.risk.reproduction.record import TrainingRecord
 from domain.risk.spec import ModelSpec
 
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
 
 class NothingNew(InvalidInput):
     """A version has seen the session that it is to be monitored on."""
+
+
+class NotMonitored(InvalidInput):
+    """Nothing watches versions of the problem."""
 
 
 class MonitoringParts(PipelineParts, Protocol):
@@ -114,6 +119,7 @@ class ModelMonitoring:
 
         Raises:
             InvalidInput: the version has another name than the specification, or was trained elsewhere.
+            NotMonitored: nothing watches versions of its problem.
             NothingNew: it was trained on the session.
             NotFound: its snapshot is not kept any more, or does not give the rows it was trained on.
             DataNotArrived: see `ModelPipeline.ingest`.
@@ -123,6 +129,7 @@ class ModelMonitoring:
         from domain.risk.monitoring.report import report_of
 
         record, settings = self._record(reference), self._spec.monitoring
+        _require_monitored(problem_of(record.lineage.parameters))
         as_of, observed = self._observed(record, request, engine)
         measures = Measures.of(
             observed, settings.window_sessions, self._spec.promotion.metric, settings.least_psi
@@ -205,3 +212,8 @@ class ModelMonitoring:
         (recorded,) = self._parts.ledger.commit(decide)
         self._parts.ledger.checkpoint()
         return recorded
+
+
+def _require_monitored(name: str) -> None:
+    if why := problem(name).unmonitored:
+        raise NotMonitored("problem", name, why)

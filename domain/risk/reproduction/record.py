@@ -12,6 +12,7 @@ from domain.registry.catalog import ModelCatalog, ModelVersion
 from domain.registry.errors import InvalidInput
 from domain.registry.evidence import EVIDENCE, Evidence
 from domain.registry.lineage import Lineage
+from domain.risk.problems import parameters_of, problem_of
 from domain.risk.reproduction.inputs import INPUTS, TrainingInputs
 from domain.risk.reproduction.retraining import Retraining
 
@@ -86,16 +87,17 @@ class TrainingRecord:
 
     def retraining(self, raw: Path, directory: Path, engine: str) -> Retraining:
         """The request to train it again."""
-        parameters = {name: value for name, value in self.lineage.parameters.items() if name != "trainer"}
+        recorded = self.lineage.parameters
         return Retraining(
             raw=str(raw),
             as_of=self.lineage.as_of.isoformat(),
             assets=self.inputs.assets,
             columns=self.inputs.columns,
             target=self.inputs.target,
-            trainer=str(self.lineage.parameters["trainer"]),
-            parameters=parameters,
+            trainer=str(recorded["trainer"]),
+            parameters=parameters_of(recorded),
             seed=self.lineage.seed,
             engine=engine,
             directory=str(directory),
+            problem=problem_of(recorded),
         )

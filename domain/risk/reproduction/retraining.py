@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from domain.registry.canonical import Digest, digest_of
 from domain.registry.errors import IntegrityError, InvalidInput, Unavailable
 from domain.registry.events.reproduction import Stage
+from domain.risk.problems import FORECAST, problem
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -55,6 +56,7 @@ class Retraining:
         parameters: the trainer's.
         engine: what prepares the features.
         directory: an empty directory, which gets `ROWS`, `FEATURES` and `ARTIFACT`.
+        problem: what the trainer learns; requests of commits that knew forecasts alone do not name it.
     """
 
     raw: str
@@ -67,6 +69,7 @@ class Retraining:
     seed: int
     engine: str
     directory: str
+    problem: str = FORECAST
 
     def to_json(self) -> dict[str, Any]:
         values = {name: getattr(self, name) for name in self.__slots__}
@@ -82,10 +85,11 @@ class Retraining:
         """
         if value.get("protocol") != PROTOCOL:
             raise InvalidInput("protocol", value.get("protocol"), f"this commit knows {PROTOCOL}")
+        given = {"problem": FORECAST, **value}
         for name in cls.__slots__:
-            if name not in value:
+            if name not in given:
                 raise InvalidInput(f"request.{name}", None, "it is required, add it")
-        values = {name: value[name] for name in cls.__slots__}
+        values = {name: given[name] for name in cls.__slots__}
         lists = {name: tuple(values[name]) for name in ("assets", "columns")}
         return cls(**{**values, **lists})
 
@@ -127,6 +131,8 @@ def retrain(request: Retraining, parts: RetrainingParts) -> Generator[Step, None
         InvalidInput: data, features or parameters cannot be used with this code.
         Unavailable: the engine cannot be used here or failed, or the disk did.
     """
+    import numpy as np
+
     from domain.risk.dataset import in_order
     from domain.risk.feature_set import feature_table
     from domain.risk.features import feature_definition
@@ -151,9 +157,8 @@ def retrain(request: Retraining, parts: RetrainingParts) -> Generator[Step, None
     training = TrainingSet.of(features, definition, request.assets)
     artifact = directory / ARTIFACT
     artifact.mkdir()
-    model = parts.trainer(request.trainer).train(
-        *training.labelled(), request.parameters, request.seed, training.names
-    )
+    labelled, trainer = np.flatnonzero(training.known), parts.trainer(request.trainer)
+    model = problem(request.problem).fit(training, labelled, trainer, request.parameters, request.seed)
     model.save(artifact)
     yield Step("training", {})
 

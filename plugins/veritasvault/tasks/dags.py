@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from domain.risk.problems import require_solves
 from domain.risk.spec import ModelSpec
 from veritasvault.bootstrap import ENGINES, bootstrap
 from veritasvault.source_address import PATTERN, require_open
@@ -246,7 +247,9 @@ def form(spec: ModelSpec) -> dict[str, Param]:
             description="One name a line. Empty: all assets of the source.",
         ),
     }
-    for name, parameter in bootstrap().trainer(spec.training.trainer).parameters().items():
+    trainer = bootstrap().trainer(spec.training.trainer)
+    require_solves(trainer, spec.training.trainer, spec.problem)
+    for name, parameter in trainer.parameters().items():
         default = spec.training.parameters.get(name, parameter.default)
         limits = {"minimum": parameter.minimum, "maximum": parameter.maximum}
         fields[name] = Param(

@@ -54,7 +54,7 @@ def champions(specs: list[str], **context: Any) -> list[str]:
 @task(outlets=[DRIFTS])
 def monitor(spec: str, **context: Any) -> Reference:
     """Compare the last sessions with those the champion was trained on; drift starts a retraining, once."""
-    from domain.risk.monitoring.service import NothingNew
+    from domain.risk.monitoring.service import NothingNew, NotMonitored
     from domain.risk.pipeline import RunRequest
     from veritasvault.monitoring_reports import write_report
 
@@ -71,7 +71,7 @@ def monitor(spec: str, **context: Any) -> Reference:
             done = monitoring.monitor(
                 champion, request, {**provenance, **({"triggered_by": person} if person else {})}
             )
-        except NothingNew as error:
+        except (NothingNew, NotMonitored) as error:
             raise AirflowSkipException(str(error)) from None
         page = write_report(done, application.settings.monitorings)
     outcome = done.outcome
