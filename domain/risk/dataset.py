@@ -27,6 +27,11 @@ ROWS_SCHEMA = pa.schema([("asset", pa.string()), ("date", pa.date32()), ("close"
 """Canonical rows of a price panel: one closing price per asset and session, in the asset's currency."""
 
 
+def rows_schema(measures: Iterable[str] = ()) -> pa.Schema:
+    """`ROWS_SCHEMA`, followed by a column of float64 for each measure that the features need."""
+    return pa.schema([*ROWS_SCHEMA, *((name, pa.float64()) for name in measures)])
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """One Parquet file of a dataset: file name, rows, size in bytes, SHA-256.

@@ -93,11 +93,16 @@ _VOLATILITY = re.compile(r"(rv|rsv|ewma_vol|market_vol|realised_volatility)(_\d+
 _DRAWDOWN = re.compile(r"drawdown(_\d+)?")
 
 
-def row_expectations(checks: PriceChecks) -> tuple[Expectation, ...]:
-    """What is expected of raw rows with the columns that `price_anomalies` derives."""
+def row_expectations(checks: PriceChecks, measures: Sequence[str] = ()) -> tuple[Expectation, ...]:
+    """What is expected of raw rows with the columns that `price_anomalies` derives.
+
+    Args:
+        measures: columns of the rows beside asset, date and close; they have to be there and finite.
+    """
+    numbers = ("close", *measures)
     return (
-        Columns((("asset", "text"), ("date", "date"), ("close", "number"))),
-        *(Filled(name) for name in ("asset", "date", "close")),
+        Columns((("asset", "text"), ("date", "date"), *((name, "number") for name in numbers))),
+        *(Filled(name) for name in ("asset", "date", *numbers)),
         Unique(),
         Between("close", 0.0, LARGEST, open_below=True, unmet="{asset} on {date} has a close of {value}"),
         Between(
@@ -124,6 +129,7 @@ def row_expectations(checks: PriceChecks) -> tuple[Expectation, ...]:
             0.0,
             unmet="{asset} jumps by a factor of {factor} on {date}, like a split without adjustment",
         ),
+        *(Between(name, -LARGEST, LARGEST) for name in measures),
     )
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from domain.risk.blocks import block_named, block_of
-from domain.risk.dataset import Dataset, in_order
+from domain.risk.dataset import ROWS_SCHEMA, Dataset, in_order
 from domain.risk.features.panel import Integers, Panel
 from domain.risk.features.windows import Floats
 
@@ -26,32 +26,40 @@ class RowVectors:
     Attributes:
         names: the assets, sorted; `asset` indexes them.
         date: days since 1970-01-01.
+        measures: what the features need beside prices, by column name; each of shape (n,).
     """
 
     names: tuple[str, ...]
     asset: Integers
     date: Integers
     close: Floats
+    measures: Mapping[str, Floats] = field(default_factory=dict)
 
     @classmethod
     def of(cls, table: pa.Table) -> RowVectors:
-        """From a table of `ROWS_SCHEMA` that is in order."""
+        """From a table of `rows_schema` that is in order."""
         assets = table.column("asset").combine_chunks()
         return cls(
             tuple(assets.dictionary.to_pylist()),
             assets.indices.to_numpy(),
             table.column("date").cast(pa.int32()).to_numpy(),
             table.column("close").to_numpy(),
+            {
+                name: table.column(name).to_numpy()
+                for name in table.column_names
+                if name not in ROWS_SCHEMA.names
+            },
         )
 
     @property
     def panel(self) -> Panel:
         """What kernels see."""
-        return Panel.of_prices(self.asset, self.date, self.close)
+        return Panel.of_prices(self.asset, self.date, self.close, self.measures)
 
     def at(self, rows: Places | slice) -> RowVectors:
         """Some of the rows, in order."""
-        return RowVectors(self.names, self.asset[rows], self.date[rows], self.close[rows])
+        measures = {name: values[rows] for name, values in self.measures.items()}
+        return RowVectors(self.names, self.asset[rows], self.date[rows], self.close[rows], measures)
 
     def hashed(self) -> hashlib._Hash:
         """SHA-256 over the rows and the names of their assets, still open for more."""
@@ -61,12 +69,16 @@ class RowVectors:
         hashed = hashlib.sha256(f"{names}\0".encode())  # no name has a line break or a control character
         for values in (counts[present].astype("<i8"), self.date.astype("<i4"), self.close.astype("<f8")):
             hashed.update(np.ascontiguousarray(values).data)
+        for name, values in self.measures.items():
+            hashed.update(f"{name}\0".encode())
+            hashed.update(np.ascontiguousarray(values.astype("<f8")).data)
         return hashed
 
     def table(self) -> pa.Table:
-        """As a table of `ROWS_SCHEMA`, asset dictionary-encoded."""
+        """As a table of `rows_schema`, asset dictionary-encoded."""
         names = pa.DictionaryArray.from_arrays(pa.array(self.asset), pa.array(self.names, pa.string()))
-        return pa.table({"asset": names, "date": pa.array(self.date).cast(pa.date32()), "close": self.close})
+        date = pa.array(self.date).cast(pa.date32())
+        return pa.table({"asset": names, "date": date, "close": self.close, **self.measures})
 
     def chunks(self, length: int) -> Iterator[RowVectors]:
         """The rows in pieces of whole assets, of at least so many rows; what fits a cache is faster."""

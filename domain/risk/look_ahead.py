@@ -46,11 +46,16 @@ class _Excerpt:
     stored: pa.Table
 
     def with_garbage(self, cutoff: int, random: np.random.Generator) -> RowVectors:
-        """Prices after the cut-off shuffled and scaled, each by another factor."""
+        """Prices and measures after the cut-off shuffled and scaled, each by another factor."""
         later = np.flatnonzero(self.rows.date > cutoff)
-        close = self.rows.close.copy()
-        close[later] = random.permutation(close[later]) * np.exp(random.normal(size=len(later)))
-        return replace(self.rows, close=close)
+
+        def changed(values: Floats) -> Floats:
+            values = values.copy()
+            values[later] = random.permutation(values[later]) * np.exp(random.normal(size=len(later)))
+            return values
+
+        measures = {name: changed(values) for name, values in self.rows.measures.items()}
+        return replace(self.rows, close=changed(self.rows.close), measures=measures)
 
     def without_later(self, cutoff: int) -> RowVectors:
         return self.rows.at(np.flatnonzero(self.rows.date <= cutoff))

@@ -157,8 +157,10 @@ class ModelPipeline:
             DataNotArrived: the source ends before the session and may still grow.
             InvalidInput: a request or data that cannot be used.
         """
+        from domain.risk.features import feature_definition
         from domain.risk.rows import canonical_rows, not_arrived, require_session
 
+        measures = feature_definition(self._spec.columns, self._spec.target).measures
         spec, parts = self._spec.data, self._parts
         instant = instant_of(request.as_of, request.logical_date, request.run_after, parts.clock.now())
         session = resolve_session(parts.calendar, spec.calendar, instant)
@@ -176,7 +178,7 @@ class ModelPipeline:
                     raise
                 raise not_arrived(f"the source {uri} does not exist yet", deadline) from error
             snapshot = parts.snapshots.snapshot(raw)
-            rows = canonical_rows(raw, session, assets, scratch / "rows", self._blocks())
+            rows = canonical_rows(raw, session, assets, scratch / "rows", self._blocks(), measures)
             require_session(rows, session, may_arrive_until=deadline if may_arrive else None)
             home = self._parts.workspace.keep(rows.dataset.root, "rows", rows.dataset.digest)
         return Rows(
@@ -216,8 +218,13 @@ class ModelPipeline:
 
     def validate(self, features: Features, run: str) -> Validation:
         """Check rows and features against the expectations; the gates judge what is found."""
+        from domain.risk.features import feature_definition
+
         rows = _open(Rows(**features.rows))
-        report = self._parts.validator.validate(rows, _open(features), run, store=self._blocks())
+        measures = feature_definition(self._spec.columns, self._spec.target).measures
+        report = self._parts.validator.validate(
+            rows, _open(features), run, store=self._blocks(), measures=measures
+        )
         summary: dict[str, Any] = {
             "checked": report.summary.checked,
             "failures": list(report.summary.failures),

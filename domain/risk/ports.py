@@ -191,11 +191,20 @@ class DataValidatorPort(Protocol):
     """Checks raw rows and prepared features against the expectations in `domain/risk/expectations.py`."""
 
     def validate(
-        self, rows: Dataset, features: Dataset, run: str, *, store: BlockStore | None = None
+        self,
+        rows: Dataset,
+        features: Dataset,
+        run: str,
+        *,
+        store: BlockStore | None = None,
+        measures: Sequence[str] = (),
     ) -> ValidationReport:
         """Check both; `run` names the report for people.
 
         What is found does not depend on `store`, which keeps what need not be judged again.
+
+        Args:
+            measures: columns that the rows have beside the price.
         """
 
 

@@ -10,7 +10,7 @@ from domain.risk.expectations import PriceChecks
 
 
 def with_price_anomalies(rows: pl.DataFrame, checks: PriceChecks) -> pl.DataFrame:
-    """Return asset, date, close sorted by (asset, date), with one column per figure.
+    """Return the rows sorted by (asset, date), with one column per figure after their own.
 
     - missed_sessions: sessions of the panel between this row and the asset's previous one.
     - break_days: calendar days between this session and the panel's previous one.
@@ -19,7 +19,7 @@ def with_price_anomalies(rows: pl.DataFrame, checks: PriceChecks) -> pl.DataFram
     - factor: close divided by the asset's previous close.
     """
     sessions = _sessions(rows)
-    framed = rows.select("asset", "date", "close").join(sessions, on="date", how="left").sort("asset", "date")
+    framed = rows.join(sessions, on="date", how="left").sort("asset", "date")
     framed = framed.with_columns(
         (pl.col("session").diff().over("asset") - 1).fill_null(0).clip(0).alias("missed_sessions"),
         (pl.col("close") / pl.col("close").shift().over("asset")).alias("factor"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -14,35 +14,41 @@ from domain.registry.errors import InvalidInput
 COLUMNS = ("asset", "date", "close")
 """What a raw file must have, in any order and beside any other columns."""
 
+Columns = tuple[str, ...]
+"""Those that are read: `COLUMNS`, then measures."""
+
 _ISO_DATE = r"^\d{4}-\d{2}-\d{2}$"
 _BATCH = 200_000
 
 
-def read_until(raw: Path, as_of: dt.date) -> pl.DataFrame:
+def read_until(raw: Path, as_of: dt.date, measures: Sequence[str] = ()) -> pl.DataFrame:
     """Return the rows on or before `as_of` as asset (text), date (date) and close (float64), in file order.
 
     Only the date of a row decides whether it is kept, and nothing else of later rows is looked at.
+
+    Args:
+        measures: further columns that are returned, as float64.
 
     Raises:
         InvalidInput: not a readable Parquet or CSV file, a missing column, a wrong type, or a row whose date
             cannot be read and which therefore cannot be placed before or after `as_of`.
     """
     if raw.suffix == ".parquet":
-        return _parquet(raw, as_of)
+        return _parquet(raw, as_of, (*COLUMNS, *measures))
     if raw.suffix == ".csv":
-        return _csv(raw, as_of)
+        return _csv(raw, as_of, (*COLUMNS, *measures))
     raise InvalidInput("source", str(raw), "give a file that ends in .parquet or .csv")
 
 
-def _parquet(raw: Path, as_of: dt.date) -> pl.DataFrame:
+def _parquet(raw: Path, as_of: dt.date, columns: Columns) -> pl.DataFrame:
     try:
         frame = pl.scan_parquet(raw)
         schema = frame.collect_schema()
     except (pl.exceptions.PolarsError, OSError) as error:
         raise _unreadable(raw, "Parquet", error) from error
-    _require_columns(schema.names())
-    _require_types(schema)
-    frame = frame.select(COLUMNS)
+    _require_columns(schema.names(), columns)
+    _require_types(schema, columns)
+    frame = frame.select(columns)
     if schema["date"] != pl.Date:
         midnight = pl.col("date").dt.truncate("1d") == pl.col("date")
         frame = frame.with_columns(midnight=midnight, date=pl.col("date").dt.date())
@@ -55,11 +61,11 @@ def _parquet(raw: Path, as_of: dt.date) -> pl.DataFrame:
             kept.filter(~pl.col("midnight")), "date", "give one row per session, dates without a time of day"
         )
     _refuse(kept.filter(pl.col("date").is_null()), "date", "give every row a calendar date")
-    return kept.select(pl.col("asset").cast(pl.String), "date", pl.col("close").cast(pl.Float64))
+    return kept.select(pl.col("asset").cast(pl.String), "date", pl.col(columns[2:]).cast(pl.Float64))
 
 
-def _require_types(schema: pl.Schema) -> None:
-    asset, date, close = (schema[name] for name in COLUMNS)
+def _require_types(schema: pl.Schema, columns: Columns) -> None:
+    asset, date, close, *measures = (schema[name] for name in columns)
     if asset not in (pl.String, pl.Categorical, pl.Enum):
         raise InvalidInput("column asset", str(asset), "store tickers as text")
     if date != pl.Date and not (isinstance(date, pl.Datetime) and date.time_zone is None):
@@ -68,55 +74,59 @@ def _require_types(schema: pl.Schema) -> None:
         raise InvalidInput(
             "column close", str(close), "store closing prices as numbers (Parquet type DOUBLE)"
         )
+    for name, found in zip(columns[3:], measures, strict=True):
+        if not (found.is_numeric() or found == pl.Null):
+            raise InvalidInput(f"column {name}", str(found), "store numbers (Parquet type DOUBLE)")
 
 
-def _csv(raw: Path, as_of: dt.date) -> pl.DataFrame:
-    text = _plain_text(raw, as_of)
+def _csv(raw: Path, as_of: dt.date, columns: Columns) -> pl.DataFrame:
+    text = _plain_text(raw, as_of, columns)
     if text is None:
-        text = _line_by_line(raw, as_of)
+        text = _line_by_line(raw, as_of, columns)
     _refuse(text.filter(pl.col("day").is_null()), "date", "write every date as YYYY-MM-DD")
-    close = pl.col("close").str.strip_chars().cast(pl.Float64, strict=False)
-    rows = text.select("asset", pl.col("day").alias("date"), close, pl.col("close").alias("written"))
-    unread = rows.filter(
-        pl.col("close").is_null() & (pl.col("written").str.strip_chars().str.len_chars() > 0)
-    )
-    _refuse(unread, "written", "write every close as a plain number such as 101.25", shown_as="close")
-    return rows.select(COLUMNS)
+    text = text.drop("date").rename({"day": "date"})
+    for name in columns[2:]:
+        written = pl.col(name).str.strip_chars()
+        unread = text.filter(written.cast(pl.Float64, strict=False).is_null() & (written.str.len_chars() > 0))
+        _refuse(unread, name, f"write every {name} as a plain number such as 101.25")
+    numbers = pl.col(columns[2:]).str.strip_chars().cast(pl.Float64, strict=False)
+    return text.select("asset", "date", numbers)
 
 
-def _plain_text(raw: Path, as_of: dt.date) -> pl.DataFrame | None:
+def _plain_text(raw: Path, as_of: dt.date, columns: Columns) -> pl.DataFrame | None:
     """Every column as text by the fast parser, or None where quotes or ragged lines need care."""
     if _has_quotes(raw):
         return None
     try:
         frame = pl.scan_csv(raw, infer_schema=False, quote_char=None)
         names = frame.collect_schema().names()
-        _require_columns(names)
-        return frame.select(COLUMNS).with_columns(_day()).filter(_until(as_of, "day")).collect()
+        _require_columns(names, columns)
+        return frame.select(columns).with_columns(_day()).filter(_until(as_of, "day")).collect()
     except (pl.exceptions.PolarsError, UnicodeDecodeError):
         return None
     except OSError as error:
         raise _unreadable(raw, "CSV", error) from error
 
 
-def _line_by_line(raw: Path, as_of: dt.date) -> pl.DataFrame:
+def _line_by_line(raw: Path, as_of: dt.date, columns: Columns) -> pl.DataFrame:
     """Each line by itself, so that a broken later line cannot swallow or spoil an earlier one.
 
     A quoted field therefore ends on its line.
     """
-    batches = [pl.DataFrame(schema=dict.fromkeys(COLUMNS, pl.String) | {"day": pl.Date})]
-    for batch in _batches(raw, as_of):
-        frame = pl.DataFrame(batch, schema=dict.fromkeys(COLUMNS, pl.String), orient="row")
+    texts = dict.fromkeys(columns, pl.String)
+    batches = [pl.DataFrame(schema=texts | {"day": pl.Date})]
+    for batch in _batches(raw, as_of, columns):
+        frame = pl.DataFrame(batch, schema=texts, orient="row")
         batches.append(frame.with_columns(_day()).filter(_until(as_of, "day")))
     return pl.concat(batches)
 
 
-def _batches(raw: Path, as_of: dt.date) -> Iterator[list[list[str]]]:
+def _batches(raw: Path, as_of: dt.date, columns: Columns) -> Iterator[list[list[str]]]:
     try:
         with raw.open(encoding="utf-8-sig", errors="replace", newline="\n") as file:
             header = _fields(file.readline())
-            _require_columns(header)
-            places = [header.index(name) for name in COLUMNS]
+            _require_columns(header, columns)
+            places = [header.index(name) for name in columns]
             batch: list[list[str]] = []
             for number, line in enumerate(file, start=2):
                 fields = _fields(line)
@@ -167,8 +177,8 @@ def _has_quotes(raw: Path) -> bool:
         raise _unreadable(raw, "CSV", error) from error
 
 
-def _require_columns(names: list[str]) -> None:
-    for name in COLUMNS:
+def _require_columns(names: list[str], columns: Columns) -> None:
+    for name in columns:
         if names.count(name) != 1:
             found = ", ".join(names[:20])
             raise InvalidInput(
@@ -176,13 +186,13 @@ def _require_columns(names: list[str]) -> None:
             )
 
 
-def _refuse(rows: pl.DataFrame, column: str, remedy: str, shown_as: str | None = None) -> None:
+def _refuse(rows: pl.DataFrame, column: str, remedy: str) -> None:
     """Raise for the first of some bad rows, naming the asset and the date where it has them."""
     if rows.is_empty():
         return
     row = rows.row(0, named=True)
     where = f" of {row['asset']}" + (f" on {row['date']}" if column != "date" else "")
-    raise InvalidInput((shown_as or column) + where, row[column], remedy)
+    raise InvalidInput(column + where, row[column], remedy)
 
 
 def _unreadable(raw: Path, kind: str, error: Exception) -> InvalidInput:

@@ -11,7 +11,7 @@ import numpy as np
 from domain.registry.errors import Unavailable
 from domain.risk.block_store import BlockStore
 from domain.risk.blocks import block_of, part_name
-from domain.risk.dataset import ROWS_SCHEMA, Dataset, Part, write_part
+from domain.risk.dataset import Dataset, Part, rows_schema, write_part
 from domain.risk.features.panel import positions
 from domain.risk.history import RowVectors
 
@@ -58,7 +58,7 @@ def _cut(rows: RowVectors) -> Iterator[_Block]:
 
 
 def _beside(destination: Path, block: _Block) -> Part:
-    written = write_part(block.rows.table(), destination / block.name, ROWS_SCHEMA)
+    written = write_part(block.rows.table(), destination / block.name, rows_schema(block.rows.measures))
     return replace(written, listed=block.listed)
 
 
@@ -69,6 +69,7 @@ def _shared(store: BlockStore, block: _Block) -> Part:
     record = store.find(key)
     if record is not None and store.holds(part := Part.from_json(record)):
         return part
-    part = replace(store.add(block.name, block.rows.table(), ROWS_SCHEMA), listed=block.listed)
+    added = store.add(block.name, block.rows.table(), rows_schema(block.rows.measures))
+    part = replace(added, listed=block.listed)
     store.record(key, part.to_json())
     return part

@@ -30,7 +30,7 @@ class PanelRows:
     """A panel of closing prices as canonical rows.
 
     Attributes:
-        dataset: rows of `ROWS_SCHEMA`, a part for each block of days, sorted by (asset, date).
+        dataset: rows of `rows_schema`, a part for each block of days, sorted by (asset, date).
         assets: the names, sorted.
         first: the first session that any asset has a row on.
         last: the last one; on or before the as-of date.
@@ -48,6 +48,7 @@ def canonical_rows(
     assets: Sequence[str] | None,
     destination: Path,
     store: BlockStore | None = None,
+    measures: Sequence[str] = (),
 ) -> PanelRows:
     """Write the rows of a raw file on or before `as_of` as a dataset in the directory `destination`.
 
@@ -58,18 +59,20 @@ def canonical_rows(
         raw: Parquet or CSV with the columns asset, date and close.
         assets: the assets to keep; None keeps all of them.
         store: where blocks are found and kept; None writes all of them.
+        measures: columns to keep beside the price, numbers; see `FeatureDefinition.measures`.
 
     Raises:
         InvalidInput: naming the first row, column or ticker that is wrong.
         Unavailable: `destination` cannot be written.
     """
-    rows = _checked_names(read_until(raw, as_of))
+    rows = _checked_names(read_until(raw, as_of, measures))
     if rows.is_empty():
         raise InvalidInput("as_of", as_of.isoformat(), "choose a date on which the source has rows by then")
     if assets is not None:
         rows = _requested(rows, assets, as_of)
     _check_dates(rows)
     _check_prices(rows)
+    _check_measures(rows, measures)
     rows = rows.sort("asset", "date")
     _check_duplicates(rows)
     first, last = _range(rows)
@@ -77,7 +80,7 @@ def canonical_rows(
         raise InvalidInput(
             "source", f"{rows.height} row(s), all on {first}", "give at least two sessions of prices"
         )
-    vectors = _vectors(rows)
+    vectors = _vectors(rows, measures)
     return PanelRows(write_blocks(vectors, destination, store), vectors.names, first, last)
 
 
@@ -144,23 +147,32 @@ def _listed(names: set[str]) -> str:
 
 def _check_dates(rows: pl.DataFrame) -> None:
     early = rows.filter(pl.col("date") < EARLIEST).head(1)
-    for asset, date, _ in early.iter_rows():
+    for asset, date in early.select("asset", "date").iter_rows():
         raise InvalidInput(f"date of {asset}", str(date), f"give dates from {EARLIEST} on")
 
 
 def _check_prices(rows: pl.DataFrame) -> None:
     close = pl.col("close")
     bad = rows.filter(close.is_null() | ~close.is_finite() | (close <= 0)).head(1)
-    for asset, date, value in bad.iter_rows():
+    for asset, date, value in bad.select("asset", "date", "close").iter_rows():
         raise InvalidInput(
             f"close of {asset} on {date}", value, "give a positive, finite price or leave the row out"
         )
 
 
+def _check_measures(rows: pl.DataFrame, measures: Sequence[str]) -> None:
+    for name in measures:
+        bad = rows.filter(pl.col(name).is_null() | ~pl.col(name).is_finite()).head(1)
+        for asset, date, value in bad.select("asset", "date", name).iter_rows():
+            raise InvalidInput(
+                f"{name} of {asset} on {date}", value, "give a finite number or leave the row out"
+            )
+
+
 def _check_duplicates(rows: pl.DataFrame) -> None:
     """Expects rows sorted by (asset, date)."""
     same = (pl.col("asset") == pl.col("asset").shift()) & (pl.col("date") == pl.col("date").shift())
-    for asset, date, _ in rows.filter(same).head(1).iter_rows():
+    for asset, date in rows.filter(same).head(1).select("asset", "date").iter_rows():
         count = rows.filter((pl.col("asset") == asset) & (pl.col("date") == date)).height
         raise InvalidInput(f"rows of {asset} on {date}", count, "give one row per asset and date")
 
@@ -170,7 +182,7 @@ def _range(rows: pl.DataFrame) -> tuple[dt.date, dt.date]:
     return first, last
 
 
-def _vectors(rows: pl.DataFrame) -> RowVectors:
+def _vectors(rows: pl.DataFrame, measures: Sequence[str]) -> RowVectors:
     """Expects rows sorted by (asset, date)."""
     names = rows.get_column("asset")
     return RowVectors(
@@ -178,4 +190,5 @@ def _vectors(rows: pl.DataFrame) -> RowVectors:
         names.rle_id().to_numpy().astype(np.int32),
         rows.get_column("date").cast(pl.Int32).to_numpy(),
         rows.get_column("close").to_numpy(),
+        {name: rows.get_column(name).to_numpy() for name in measures},
     )

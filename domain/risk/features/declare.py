@@ -25,6 +25,7 @@ class Feature:
         rows: rows of an asset, the last one included, that a value is made of; earlier rows are dropped.
         of_market: computed on the market's mean log return of each date, and looked up by date.
         module: where the kernel is written; its bytes are part of a definition's digest.
+        measures: columns of the raw data that the kernel needs beside the price.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Feature:
     of_market: bool
     module: str
     kernel: Kernel
+    measures: tuple[str, ...] = ()
 
     def __call__(self, panel: Panel) -> Floats:
         """Values of shape (n,); those of rows with position < rows - 1 mean nothing.
@@ -49,12 +51,19 @@ class Target:
     The kernel looks back like a feature's; its value at row t + horizon becomes the target of row t. It may
     use the last `horizon` returns only, so that the label window is the rows t + 1 to t + horizon. A label is
     therefore kept with the row that ends its window, and no stored row changes when later rows arrive.
+
+    Attributes:
+        measures: columns of the raw data that the kernel needs beside the price.
+        classes: what the values 1, 2, … stand for, where they tell kinds of rows apart; 0 is none of them.
+            Empty for a quantity.
     """
 
     name: str
     horizon: int
     module: str
     kernel: Kernel
+    measures: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
 
     def __call__(self, panel: Panel) -> Floats:
         """What was realised by each row, shape (n,): the target of the asset's row `horizon` rows before it.
@@ -70,22 +79,26 @@ class Target:
 Declared = TypeVar("Declared", Feature, Target)
 
 
-def feature(rows: int, *, of_market: bool = False) -> Callable[[Kernel], Feature]:
+def feature(
+    rows: int, *, of_market: bool = False, measures: tuple[str, ...] = ()
+) -> Callable[[Kernel], Feature]:
     """Declare a kernel as a feature under the function's name."""
 
     def declared(kernel: Kernel) -> Feature:
         _at_least_one(f"{kernel.__module__}:{kernel.__name__}.rows", rows)
-        return Feature(kernel.__name__, rows, of_market, kernel.__module__, kernel)
+        return Feature(kernel.__name__, rows, of_market, kernel.__module__, kernel, measures)
 
     return declared
 
 
-def target(horizon: int) -> Callable[[Kernel], Target]:
+def target(
+    horizon: int, *, measures: tuple[str, ...] = (), classes: tuple[str, ...] = ()
+) -> Callable[[Kernel], Target]:
     """Declare a kernel as a target, `horizon` rows ahead, under the function's name."""
 
     def declared(kernel: Kernel) -> Target:
         _at_least_one(f"{kernel.__module__}:{kernel.__name__}.horizon", horizon)
-        return Target(kernel.__name__, horizon, kernel.__module__, kernel)
+        return Target(kernel.__name__, horizon, kernel.__module__, kernel, measures, classes)
 
     return declared
 

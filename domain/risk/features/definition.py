@@ -68,6 +68,12 @@ class FeatureDefinition:
         return tuple(feature for feature in self.features if feature.of_market)
 
     @property
+    def measures(self) -> tuple[str, ...]:
+        """Columns that rows need beside the price, sorted."""
+        needed = {name for item in (*self.features, self.label) for name in item.measures}
+        return tuple(sorted(needed))
+
+    @property
     def market_window(self) -> int:
         """Dates of the market that the longest cross-sectional feature needs; 0 without one."""
         return max((feature.rows for feature in self.market_features), default=0)

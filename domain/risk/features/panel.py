@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from domain.registry.errors import InvalidInput
 from domain.risk.features.windows import Floats, lagged, log
 
 Integers = NDArray[np.int32]
@@ -26,17 +28,25 @@ class Panel:
         position: how many rows of the same asset come before, in this panel.
         close: closing prices; NaN for the market, which has returns but no price.
         returns: log returns since the asset's row before; meaningless where position is 0.
+        measures: further columns of the rows by name, those that features declare to need.
     """
 
     date: Integers
     position: Integers
     close: Floats
     returns: Floats
+    measures: Mapping[str, Floats] = field(default_factory=dict)
 
     @classmethod
-    def of_prices(cls, asset: NDArray[Any], date: Integers, close: Floats) -> Panel:
+    def of_prices(
+        cls,
+        asset: NDArray[Any],
+        date: Integers,
+        close: Floats,
+        measures: Mapping[str, Floats] | None = None,
+    ) -> Panel:
         """A partition's rows, sorted by (asset, date); `asset` holds any code that tells assets apart."""
-        return cls(date, positions(asset), close, log(close / lagged(close, 1)))
+        return cls(date, positions(asset), close, log(close / lagged(close, 1)), measures or {})
 
     @classmethod
     def of_market(cls, date: Integers, returns: Floats) -> Panel:
@@ -46,6 +56,16 @@ class Panel:
 
     def __len__(self) -> int:
         return len(self.date)
+
+    def measure(self, name: str) -> Floats:
+        """A column of the rows beside the price, shape (n,).
+
+        Raises:
+            InvalidInput: no feature or target of the definition declares that it needs it.
+        """
+        if name not in self.measures:
+            raise InvalidInput("measures", name, f'declare what a kernel needs: measures=("{name}",)')
+        return self.measures[name]
 
     @cached_property
     def squared(self) -> Floats:

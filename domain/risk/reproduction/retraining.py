@@ -31,8 +31,8 @@ PROTOCOL = 1
 """Raised when a request of this commit asks for what the one before would misunderstand."""
 
 ROWS, FEATURES, ARTIFACT = "rows.parquet", "features.parquet", "artifact"
-"""What a retraining leaves in its directory: rows (asset, date, close); features (asset, date, each feature,
-target, null until known), both sorted by (asset, date); and the artifact's files."""
+"""What a retraining leaves in its directory: rows (asset, date, close, measures); features (asset, date, each
+feature, target, null until known), both sorted by (asset, date); and the artifact's files."""
 
 
 class RetrainingParts(Protocol):
@@ -146,7 +146,8 @@ def retrain(request: Retraining, parts: RetrainingParts) -> Generator[Step, None
         environment = dict(parts.environment(request.trainer))
     yield Step("environment", {"environment": environment})
     directory, session = Path(request.directory), dt.date.fromisoformat(request.as_of)
-    rows = canonical_rows(Path(request.raw), session, request.assets or None, directory / "rows").dataset
+    raw, assets, needed = Path(request.raw), request.assets or None, definition.measures
+    rows = canonical_rows(raw, session, assets, directory / "rows", measures=needed).dataset
     _write(in_order(list(rows.tables())), directory / ROWS)
     yield _made("data", rows)
     # Without the shared store: what an earlier run left there is what a reproduction must not believe.

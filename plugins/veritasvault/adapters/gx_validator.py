@@ -50,13 +50,20 @@ class GxValidator:
         self._checks = checks or PriceChecks()
 
     def validate(
-        self, rows: Dataset, features: Dataset, run: str, *, store: BlockStore | None = None
+        self,
+        rows: Dataset,
+        features: Dataset,
+        run: str,
+        *,
+        store: BlockStore | None = None,
+        measures: Sequence[str] = (),
     ) -> ValidationReport:
         """Check both; `run` names the report, and the same run replaces its own report.
 
         Args:
             store: where it is kept which blocks met everything, so that they are not judged again; None
                 judges all of them. What is found is the same.
+            measures: columns that the rows have beside the price.
 
         Raises:
             IntegrityError: a part of a dataset changed.
@@ -66,7 +73,7 @@ class GxValidator:
         judged_by = judge_digest()
         tables = [
             JudgedTable.of(table, judged_by, store)
-            for table in (_rows_table(prices, self._checks), _features_table(prepared, prices))
+            for table in (_rows_table(prices, self._checks, measures), _features_table(prepared, prices))
         ]
         building = self._directory / f".building-{uuid.uuid4().hex}"
         try:
@@ -149,12 +156,12 @@ def _frame(tables: Sequence[pa.Table]) -> pl.DataFrame:
     return pl.concat(plain, how="diagonal_relaxed")
 
 
-def _rows_table(prices: pl.DataFrame, checks: PriceChecks) -> Table:
-    expectations = row_expectations(checks)
+def _rows_table(prices: pl.DataFrame, checks: PriceChecks, measures: Sequence[str]) -> Table:
+    expectations = row_expectations(checks, measures)
     if not _fits(prices, expectations):
         return Table("rows", prices, _only_columns(expectations))
     frame = with_price_anomalies(prices, checks)
-    return Table("rows", frame, expectations, tuple(frame.columns[3:]))
+    return Table("rows", frame, expectations, tuple(frame.columns[prices.width :]))
 
 
 def _features_table(prepared: pl.DataFrame, prices: pl.DataFrame) -> Table:
