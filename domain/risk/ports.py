@@ -132,6 +132,24 @@ class RegisteredForecastPort(Protocol):
         """
 
 
+class ShippedVersionPort(Protocol):
+    """A registered version that tasks on workers open, each for itself: picklable, and without any secret."""
+
+    @property
+    def model_id(self) -> str:
+        """What it is, whatever its name will mean later."""
+
+    def forecast(self, features: Floats, names: Sequence[str]) -> Floats:
+        """Verify the version, open it, and forecast, shape (n,), for features (n, k) with these names.
+
+        Raises:
+            InvalidInput: its format cannot be run here, it takes other features, or it does not answer with
+                one number for each row.
+            IntegrityError, NotVerified: it is not what was registered.
+            Unavailable: the worker does not find it as it was verified; the same work may succeed later.
+        """
+
+
 class TrainerPort(Protocol):
     """Trains one kind of model, deterministically in its inputs.
 

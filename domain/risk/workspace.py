@@ -56,6 +56,11 @@ class Workspace:
         """Where something kept is, if it still is."""
         return self._root / kind / key
 
+    def kept(self, kind: str) -> list[Path]:
+        """Everything of a kind, by its address."""
+        root = self._root / kind
+        return sorted(root.iterdir()) if root.is_dir() else []
+
     def keep(self, made: Path, kind: str, key: Digest) -> Path:
         """Move a finished directory to its address; whoever was first there made the same content."""
         home = self.place(kind, key)

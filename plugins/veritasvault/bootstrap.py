@@ -11,7 +11,8 @@ import os
 import platform
 import socket
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from email.utils import parseaddr
 from functools import cached_property
 from importlib import import_module
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     )
     from domain.risk.problems.contract import Evaluated
     from domain.risk.reproduction.service import Reproductions
+    from domain.risk.scoring.service import ModelScoring
     from domain.risk.workspace import Workspace
     from veritasvault.adapters.mlflow_projector import MlflowProjector
     from veritasvault.adapters.mlflow_registry import MlflowModelRegistry
@@ -73,6 +75,7 @@ if TYPE_CHECKING:
     from veritasvault.identity import Identity
     from veritasvault.serving.model_loader import ModelLoader
     from veritasvault.serving.registered_forecasts import RegisteredForecasts
+    from veritasvault.serving.shipped_version import ShippedVersion
     from veritasvault.setting_values import TransitAddress
 
 ENGINES = ("dask", "spark", "inline")
@@ -342,6 +345,16 @@ class Application:
 
         return RegisteredForecasts(self.model_loader(None, CACHE_BYTES).load)
 
+    @contextmanager
+    def shipped_version(self, reference: str) -> Iterator[ShippedVersion]:
+        """A verified version that tasks on workers can open while the block lasts; they reach the home."""
+        from veritasvault.serving.shipped_version import ShippedVersion
+
+        cache = self.settings.home / "cache"
+        # Held open, so that nobody removes it to make room.
+        with self.model_loader(cache, CACHE_BYTES).load(reference) as model:
+            yield ShippedVersion(f"{model.name}@{model.version}", model.model_id, cache, self.settings.keys)
+
     def migration(self, destination: Application) -> Migration:
         """The copying of what this registry and its ledger hold to those of another system; where both have
         the same ledger, of the models alone."""
@@ -510,6 +523,15 @@ class Application:
         from veritasvault.adapters.monitoring_plots import monitoring_plots
 
         return monitoring_plots(name, observed, judgement)
+
+    # Scoring
+
+    def scoring(self, spec: Path) -> ModelScoring:
+        """The scoring by a specification file's versions."""
+        from domain.risk.scoring.service import ModelScoring
+        from domain.risk.spec import ModelSpec
+
+        return ModelScoring(ModelSpec.load(spec), self)
 
     # Reproductions
 

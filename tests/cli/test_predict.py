@@ -1,11 +1,16 @@
-"""`veritas predict`: what it prints and how it ends."""
+"""`veritas predict` and `veritas forecasts`: what they print and how they end."""
 
 from __future__ import annotations
 
 import csv
+import datetime as dt
 
 import polars as pl
+import pyarrow as pa
 
+from domain.risk.dataset import Dataset, write_part
+from domain.risk.scoring.forecast_sets import ForecastSet
+from domain.risk.scoring.part_forecasts import SCHEMA
 from tests.cli.console import Console
 from tests.serving.shop import COLUMNS, ROWS, Shop, predictor
 
@@ -39,3 +44,22 @@ def test_a_version_that_was_changed_forecasts_nothing(empty: Console) -> None:
     answer = empty.run("predict", "volatility@1", "--input", "in.csv", "--output", "out.csv", code=1)
     assert "model.onnx" in answer.sentence
     assert not (empty.directory / "out.csv").exists()
+
+
+def test_forecasts_that_were_kept_are_shown_and_written(empty: Console) -> None:
+    """Those of the last session, whole in JSON and in a file."""
+    workspace = empty.application().workspace
+    day = dt.date(2022, 12, 28)
+    rows = {"asset": ["KO"], "date": [day], "forecast": [0.25], "model_id": ["a" * 64]}
+    with workspace.scratch() as scratch:
+        part = write_part(pa.table(rows), scratch / "forecasts-2022-11-28.parquet", SCHEMA)
+        made = Dataset.seal(scratch, [part])
+        kept = ForecastSet.keep(workspace, made, "volatility@3", "a" * 64, "2022-12-28", "2022-12-28")
+    printed = empty.run("forecasts", "volatility").out
+    assert printed.startswith(f"volatility@3, 2022-12-28: 1 forecast in {kept.path}\n")
+    assert ["KO", "2022-12-28", "0.25"] in [line.split() for line in printed.splitlines()]
+    document = empty.run("forecasts", "volatility", "--output", "out.csv", "--json").document
+    assert document["forecasts"] == [{**{name: values[0] for name, values in rows.items()}, "date": f"{day}"}]
+    assert (empty.directory / "out.csv").read_text().splitlines()[1] == f'"KO",2022-12-28,0.25,"{"a" * 64}"'
+    assert "it exists" in empty.run("forecasts", "volatility", "--output", "out.csv", code=2).sentence
+    assert "no forecasts" in empty.run("forecasts", "volatility", "--session", "2022-12-27", code=1).sentence

@@ -17,8 +17,8 @@ from domain.registry.events import DomainEvent, Provenance
 from domain.registry.events.monitoring import DriftDetectedEvent, ModelMonitoredEvent
 from domain.registry.ledger.ledger import Decide, Ledger, Recorded
 from domain.registry.ledger.view import LedgerView
-from domain.registry.lifecycle.state import Lifecycle
 from domain.registry.ports import ModelRegistryPort
+from domain.risk.champions import champion_of
 from domain.risk.monitoring.recording import decide_monitoring
 from domain.risk.pipeline import ModelPipeline, PipelineParts, RunRequest
 from domain.risk.problems import problem, problem_of
@@ -106,11 +106,7 @@ class ModelMonitoring:
 
     def champion(self) -> str | None:
         """The reference of the version in use; None if there is none, or nothing of the name."""
-        view = self._parts.ledger.view()
-        if next(view.versions(self._spec.name, limit=1), None) is None:
-            return None
-        version = Lifecycle.of(view, self._spec.name).champion
-        return None if version is None else f"{self._spec.name}@{version}"
+        return champion_of(self._parts.ledger, self._spec.name)
 
     def monitor(
         self, reference: str, request: RunRequest, provenance: Provenance, engine: str = "inline"

@@ -13,6 +13,7 @@ from veritasvault.cli.card import card
 from veritasvault.cli.doctor import doctor
 from veritasvault.cli.evaluate import evaluate
 from veritasvault.cli.failures import run
+from veritasvault.cli.forecasts import forecasts
 from veritasvault.cli.garbage import gc
 from veritasvault.cli.keys import keys
 from veritasvault.cli.ledger import ledger
@@ -75,7 +76,7 @@ def veritas(token_file: Path | None) -> None:
 
 models.add_command(card)
 COMMANDS = (
-    *(models, verify, register, evaluate, predict),
+    *(models, verify, register, evaluate, predict, forecasts),
     *lifecycle_commands(),
     *(reproduce, monitor, ledger, keys, policy, export_proof, verify_proof),
     *(backfill, mlflow, migrate, gc, metrics, doctor),

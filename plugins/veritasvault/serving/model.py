@@ -55,7 +55,7 @@ class Model:
         self.confirmed = confirmed
         self._copy = copy
         self._refreshed = refreshed
-        self._predictor = _predictor(verified)
+        self._predictor = predictor_of(verified)
         self._contents = verified.contents
 
     @property
@@ -139,7 +139,7 @@ class Model:
         return f"<veritas model {self.name}@{self.version}, model id {self.model_id}>"
 
 
-def _predictor(verified: Verified) -> OnnxPredictor | InvalidInput:
+def predictor_of(verified: Verified) -> OnnxPredictor | InvalidInput:
     """What runs the version, or why nothing here does."""
     artifact, label = verified.manifest.artifact, f"{verified.event.name}@{verified.event.version}"
     model = onnx_file(artifact)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from domain.registry.errors import InvalidInput
 from veritasvault.serving.model import Model
@@ -21,16 +21,27 @@ class RegisteredForecasts:
 
     def forecast(self, reference: str, features: Floats, names: Sequence[str]) -> Floats:
         """See the port."""
-        import numpy as np
-        import polars as pl
-
         if reference not in self._models:
             self._models[reference] = self._load(reference)
-        # By name, so that a version that takes the columns in another order is given them in that order.
-        answer = self._models[reference].predict(pl.DataFrame(features, schema=list(names)))
-        forecast = np.asarray(answer, dtype=np.float64).reshape(-1)
-        if forecast.shape != (features.shape[0],):
-            raise InvalidInput(
-                reference, forecast.shape, f"it has to give one forecast for each of {features.shape[0]} rows"
-            )
-        return forecast
+        return forecast_rows(self._models[reference].predict, reference, features, names)
+
+
+def forecast_rows(
+    predict: Callable[[Any], Any], reference: str, features: Floats, names: Sequence[str]
+) -> Floats:
+    """One forecast for each row, shape (n,), for features (n, k) with these names.
+
+    Raises:
+        InvalidInput: the version takes other features, or answers otherwise.
+    """
+    import numpy as np
+    import polars as pl
+
+    # By name, so that a version that takes the columns in another order is given them in that order.
+    answer = predict(pl.DataFrame(features, schema=list(names)))
+    forecast = np.asarray(answer, dtype=np.float64).reshape(-1)
+    if forecast.shape != (features.shape[0],):
+        raise InvalidInput(
+            reference, forecast.shape, f"it has to give one forecast for each of {features.shape[0]} rows"
+        )
+    return forecast

@@ -12,6 +12,8 @@ from veritasvault.tasks.dags import (
 from veritasvault.tasks.monitoring import champions, monitor, require_no_drift
 from veritasvault.tasks.promotion import approval, challenged, promote, review
 from veritasvault.tasks.reproduction import reproduce, require_reproduced
+from veritasvault.tasks.scoring import score
+from veritasvault.tasks.scoring_dag import model_scoring
 from veritasvault.tasks.steps import ingest, prepare, register, train, validate
 
 __all__ = [
@@ -25,6 +27,7 @@ __all__ = [
     "model_pipeline",
     "model_promotions",
     "model_reproduction",
+    "model_scoring",
     "monitor",
     "prepare",
     "promote",
@@ -34,6 +37,7 @@ __all__ = [
     "require_no_drift",
     "require_reproduced",
     "review",
+    "score",
     "train",
     "validate",
 ]

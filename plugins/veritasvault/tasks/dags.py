@@ -48,7 +48,7 @@ def model_pipeline(spec_file: str) -> Callable[[Callable[[str], Any]], DAG]:
             schedule=AssetOrTimeSchedule(timetable=_timetable(spec), assets=[drift_of(spec.name)]),
             start_date=_midnight(spec.schedule.start),
             catchup=False,
-            default_args=_default_args(spec.model["owner"]),
+            default_args=default_args(spec.model["owner"]),
             tags=["model", f"tier-{int(spec.model['risk_tier'])}"],
         )
         def pipeline() -> None:
@@ -91,7 +91,7 @@ def model_promotions(compose: Callable[[list[str]], Any]) -> DAG:
         catchup=False,
         # A run waits for people for days; the others go on meanwhile.
         max_active_runs=100,
-        default_args=_default_args(),
+        default_args=default_args(),
         tags=["promotion"],
     )
     def pipeline() -> None:
@@ -112,7 +112,7 @@ def registry_audit(compose: Callable[[], Any]) -> DAG:
         start_date=dt.datetime(2020, 1, 1, tzinfo=dt.UTC),
         catchup=False,
         max_active_runs=1,
-        default_args={**_default_args(), "on_failure_callback": alerts()},
+        default_args={**default_args(), "on_failure_callback": alerts()},
         tags=["audit"],
     )
     def pipeline() -> None:
@@ -157,7 +157,7 @@ def model_monitoring(compose: Callable[[list[str]], Any]) -> DAG:
         start_date=dt.datetime(2020, 1, 1, tzinfo=dt.UTC),
         catchup=False,
         default_args={
-            **_default_args(),
+            **default_args(),
             "retries": _RETRIES + math.ceil(wait / pause),
             "on_failure_callback": alerts(),
         },
@@ -201,7 +201,7 @@ def model_reproduction(compose: Callable[[], Any]) -> DAG:
         },
         schedule=None,
         catchup=False,
-        default_args=_default_args(),
+        default_args=default_args(),
         tags=["reproduction"],
     )
     def pipeline() -> None:
@@ -264,7 +264,7 @@ def form(spec: ModelSpec) -> dict[str, Param]:
     return fields
 
 
-def _default_args(owner: str = "model-risk") -> dict[str, Any]:
+def default_args(owner: str = "model-risk") -> dict[str, Any]:
     """Whose a DAG's tasks are, and how often and after which pause they are tried again."""
     pause = dt.timedelta(seconds=bootstrap().settings.retry_seconds)
     return {"owner": owner, "retries": _RETRIES, "retry_delay": pause}
