@@ -70,8 +70,8 @@ class FeatureDefinition:
     @property
     def measures(self) -> tuple[str, ...]:
         """Columns that rows need beside the price, sorted."""
-        needed = {name for item in (*self.features, self.label) for name in item.measures}
-        return tuple(sorted(needed))
+        needed = {name for feature in self.features for name in feature.measures}
+        return tuple(sorted(needed.union(self.label.measures)))
 
     @property
     def market_window(self) -> int:
