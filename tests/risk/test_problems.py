@@ -20,7 +20,7 @@ from domain.risk.problems import (
 )
 from domain.risk.reproduction.retraining import Retraining
 from domain.risk.spec import ModelSpec
-from veritasvault.adapters.sklearn_trainer import trainer
+from veritasvault.adapters.trainers import trainer
 from veritasvault.bootstrap import PLOTS
 
 SPEC = Path(__file__).parents[2] / "dags" / "volatility_forecast.toml"
