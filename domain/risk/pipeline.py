@@ -7,7 +7,7 @@ so that a step that is retried, cleared or run twice finds or makes the same byt
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -23,9 +23,9 @@ from domain.registry.lineage import Lineage
 from domain.registry.manifest import Manifest
 from domain.registry.ports import Clock
 from domain.registry.registration import ModelRegistration, RegisteredModel
+from domain.risk import rivals
 from domain.risk.as_of import fill_source, instant_of, resolve_session
-from domain.risk.parameters import choose
-from domain.risk.problems import problem, recorded, require_solves
+from domain.risk.problems import problem, recorded
 from domain.risk.reproduction.inputs import training_inputs
 from domain.risk.spec import ModelSpec
 from domain.risk.workspace import Workspace, artifact_in, read_record, write_record
@@ -242,19 +242,18 @@ class ModelPipeline:
         from domain.risk.features import feature_definition
 
         spec, parts, rows = self._spec, self._parts, Rows(**features.rows)
-        trainer = parts.trainer(spec.training.trainer)
-        require_solves(trainer, spec.training.trainer, spec.problem)
-        chosen = choose(
-            spec.training.trainer, trainer.parameters(), {**spec.training.parameters, **parameters}
-        )
-        training, evaluation, evidence = self.evaluate(features, trainer, chosen)
-        environment = parts.environment(spec.training.trainer)
+        entries = rivals.entered(spec, parts.trainer, parameters)
+        training, tested = self._tested(features, entries)
+        winner = rivals.best(tested, spec.training.best_by)
+        rival, evidence = winner.rival, rivals.with_rivals(winner, tested)
+        choice = rivals.recorded_choice(tested, spec.training.best_by)
+        environment = parts.environment(rival.name)
         lineage = Lineage(
             data=Digest(rows.digest),
             features=feature_definition(spec.columns, spec.target).digest,
-            sources=parts.sources_digest(spec.training.trainer),
+            sources=parts.sources_digest(rival.name),
             environment=digest_of(environment),
-            parameters=recorded(spec.problem, spec.training.trainer, chosen),
+            parameters=recorded(spec.problem, rival.name, rival.parameters, choice),
             seed=spec.training.seed,
             as_of=dt.date.fromisoformat(rows.session),
         )
@@ -262,19 +261,28 @@ class ModelPipeline:
             artifact = scratch / "artifact"
             artifact.mkdir()
             labelled = np.flatnonzero(training.known)
-            model = problem(spec.problem).fit(training, labelled, trainer, chosen, spec.training.seed)
+            model = problem(spec.problem).fit(
+                training, labelled, rival.trainer, rival.parameters, spec.training.seed
+            )
             model.save(artifact)
-            manifest = Manifest(spec.metadata(trainer.framework), lineage, artifact_in(artifact))
+            manifest = Manifest(spec.metadata(rival.trainer.framework), lineage, artifact_in(artifact))
             attachments = (
-                *parts.plots(spec.problem, spec.name, evaluation),
+                *parts.plots(spec.problem, spec.name, winner.evaluation),
                 Attachment("environment.json", "application/json", encode(environment)),
                 training_inputs(
-                    spec.columns, spec.target, rows.assets, _open(rows), _open(features), trainer.tolerance
+                    spec.columns,
+                    spec.target,
+                    rows.assets,
+                    _open(rows),
+                    _open(features),
+                    rival.trainer.tolerance,
                 ),
             )
             tracked_as = parts.tracker.track(_tracked(manifest, evidence, attachments))
+            for run in rivals.tracked_rivals(spec.name, winner, tested, lineage):
+                parts.tracker.track(run)
             record = {
-                "framework": trainer.framework,
+                "framework": rival.trainer.framework,
                 "lineage": lineage.to_json(),
                 "evidence": evidence.to_json(),
             }
@@ -295,6 +303,14 @@ class ModelPipeline:
         self, features: Features, trainer: TrainerPort, parameters: Mapping[str, Any]
     ) -> tuple[TrainingSet, Evaluated, Evidence]:
         """Evaluate out of sample, and probe for look-ahead; the evidence lacks the data validation."""
+        rival = rivals.Rival(self._spec.training.trainer, trainer, parameters)
+        training, (tested,) = self._tested(features, (rival,))
+        return training, tested.evaluation, tested.evidence
+
+    def _tested(
+        self, features: Features, entries: Sequence[rivals.Rival]
+    ) -> tuple[TrainingSet, list[rivals.Contender]]:
+        """Each one evaluated on the same rows and folds."""
         from domain.risk.description import described
         from domain.risk.features import feature_definition
         from domain.risk.folds import check_folds
@@ -311,11 +327,18 @@ class ModelPipeline:
             next_session=partial(self._parts.calendar.first_session, spec.data.calendar),
             market=MarketVolatility.of(_open(rows)),
         )
-        evaluation = posed.evaluate(training, trainer, parameters, spec.training.seed, setting)
         probes, leaks = probe(_open(rows), _open(features), definition)
-        found = LookAhead(probes, len(evaluation.folds), (*leaks, *check_folds(evaluation.folds, training)))
         about = described(definition, training, spec.data.calendar, posed.metrics, spec.statements)
-        return training, evaluation, evaluation.evidence(found, about)
+        # One alone is judged where it is registered; gates have nothing to decide before.
+        gates = spec.gates if len(entries) > 1 else ()
+        tested = []
+        for one in entries:
+            evaluation = posed.evaluate(training, one.trainer, one.parameters, spec.training.seed, setting)
+            touched = check_folds(evaluation.folds, training)
+            found = LookAhead(probes, len(evaluation.folds), (*leaks, *touched))
+            evidence = evaluation.evidence(found, about)
+            tested.append(rivals.Contender.judged(one, evaluation, evidence, gates))
+        return training, tested
 
     def register(
         self, candidate: Candidate, validation: Validation, provenance: Provenance

@@ -39,11 +39,19 @@ class DataSpec:
 
 @dataclass(frozen=True, slots=True)
 class TrainingSpec:
-    """What learns: the trainer's name, its seed, and the parameters that differ from its defaults."""
+    """What learns.
+
+    Attributes:
+        parameters: of the trainer, those that differ from its defaults.
+        rivals: further trainers by name, with such parameters; the best of all becomes the model.
+        best_by: the metric that decides between them, one that the problem can compare by.
+    """
 
     trainer: str
     seed: int = 0
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    rivals: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    best_by: str = "qlike"
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +173,7 @@ class ModelSpec:
             data=_data(spec.values["data"]),
             columns=_texts("features.columns", features.values["columns"], least=1),
             target=features.text("target"),
-            training=_training(spec.values["training"]),
+            training=_training(spec.values["training"], listed(spec.values["problem"]).comparable),
             gates=tuple(_gate(f"gates[{index}]", table, tier) for index, table in enumerate(gates)),
             statements=_statements(spec.values["card"]),
             promotion=_promotion(spec.values["promotion"], listed(spec.values["problem"]).comparable),
@@ -203,7 +211,7 @@ def _day(name: str, value: object) -> dt.date:
     return value
 
 
-def _training(value: object) -> TrainingSpec:
+def _training(value: object, comparable: tuple[str, ...]) -> TrainingSpec:
     settings = _known("training", value, TrainingSpec)
     as_text("training.trainer", settings.get("trainer"))
     seed = settings.get("seed", 0)
@@ -212,7 +220,18 @@ def _training(value: object) -> TrainingSpec:
     parameters = settings.get("parameters", {})
     if not isinstance(parameters, Mapping):
         raise InvalidInput("training.parameters", parameters, "give a table of names and values")
-    return TrainingSpec(settings["trainer"], seed, dict(parameters))
+    rivals = settings.get("rivals", {})
+    if not isinstance(rivals, Mapping) or not all(isinstance(given, Mapping) for given in rivals.values()):
+        raise InvalidInput(
+            "training.rivals", rivals, "give a table of parameters by trainer, such as { ridge = {} }"
+        )
+    if settings["trainer"] in rivals:
+        raise InvalidInput("training.rivals", settings["trainer"], "remove it, it is the trainer already")
+    best_by = as_text("training.best_by", settings.get("best_by", comparable[0]))
+    if best_by not in comparable:
+        raise InvalidInput("training.best_by", best_by, f"use one of {', '.join(comparable)}")
+    each = {name: dict(given) for name, given in rivals.items()}
+    return TrainingSpec(settings["trainer"], seed, dict(parameters), each, best_by)
 
 
 def _promotion(value: object, comparable: tuple[str, ...]) -> PromotionSpec:

@@ -9,6 +9,7 @@ from typing import Any
 
 from domain.registry.card import details
 from domain.registry.card.blocks import Block, Blocks, Cell, Code, Facts, Table, Text, Verdict
+from domain.registry.card.others import comparisons, rivals
 from domain.registry.evidence import Evidence
 
 CANDIDATE = "candidate"
@@ -96,32 +97,7 @@ def performance(evidence: Evidence) -> Blocks:
     meanings = tuple((measure.name, measure.about) for measure in known if measure.about)
     table = Table(("forecasts of", *(measure.name for measure in known)), rows)
     said: Blocks = (Facts(meanings, "What the metrics mean"),) if meanings else ()
-    return (table, *said, *_comparisons(evidence))
-
-
-def _comparisons(evidence: Evidence) -> Blocks:
-    """Whether the differences to others could be chance."""
-    listed = details.table(evidence, "comparisons")
-    if not listed:
-        return ()
-    numbers = ("mean", "statistic", "p_value")
-    return (
-        Text(
-            "The difference is this model's loss less the other one's: below 0, this model is better. The "
-            "p-value is the probability of so large a difference, of any sign, between equally good ones.",
-            "Could the differences be chance?",
-        ),
-        Table(
-            ("metric", "against", "test", "mean difference", "statistic", "p-value"),
-            tuple(
-                (
-                    *(details.text(row, name) for name in ("metric", "against", "test")),
-                    *(details.number(row, name) for name in numbers),
-                )
-                for row in listed
-            ),
-        ),
-    )
+    return (table, *said, *comparisons(evidence), *rivals(evidence, [one.name for one in known]))
 
 
 def stability(evidence: Evidence) -> Blocks:

@@ -63,7 +63,8 @@ PROBLEMS: Mapping[str, Listed] = MappingProxyType(
     {FORECAST: Listed("domain.risk.problems.forecast:FORECASTING", ("qlike", "rmse"))}
 )
 
-_RECORDED = ("problem", "trainer")
+_RECORDED = ("problem", "trainer", "chosen_from", "chosen_by")
+"""Names in a lineage's parameters that are no trainer's; the last two are of `rivals.recorded_choice`."""
 
 
 def listed(name: object) -> Listed:
@@ -98,13 +99,15 @@ def require_solves(trainer: TrainerPort, name: str, of_problem: str) -> None:
         )
 
 
-def recorded(of_problem: str, trainer: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters of a lineage: problem and trainer by name, and what the trainer was given.
+def recorded(
+    of_problem: str, trainer: str, parameters: Mapping[str, Any], choice: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """The parameters of a lineage: problem and trainer by name, what the trainer was given, and its choice.
 
     A forecast is not named, as it was not before there were other problems: its recipes stay what they are.
     """
     named = {} if of_problem == FORECAST else {"problem": of_problem}
-    return {**named, "trainer": trainer, **parameters}
+    return {**named, "trainer": trainer, **(choice or {}), **parameters}
 
 
 def problem_of(recorded: Mapping[str, Any]) -> str:
