@@ -34,6 +34,15 @@ def test_rows_get_forecasts_in_a_file_or_on_standard_output(empty: Console) -> N
     assert "of the native predictor's time" in empty.run(*arguments, "--output", "again.csv").out
 
 
+def test_the_record_says_whether_a_version_has_an_onnx_form(empty: Console) -> None:
+    shop = Shop(empty.directory)
+    shop.register(1)
+    shop.register(2, {"config.json": b"{}"})
+    for reference, form in (("volatility@1", "model.onnx"), ("volatility@2", None)):
+        assert empty.run("models", "show", reference, "--json").document["onnx"] == form
+    assert "none, veritas predict cannot run it" in empty.run("models", "show", "volatility@2").out
+
+
 def test_a_version_that_was_changed_forecasts_nothing(empty: Console) -> None:
     """It is found before the model is opened, and no output appears."""
     Shop(empty.directory).register(1)

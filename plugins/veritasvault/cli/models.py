@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from veritasvault.adapters.onnx_artifact import onnx_file
 from veritasvault.cli.options import PATH, json_option, reference_argument
 from veritasvault.cli.output import Printer, Styled, print_json, size
 
@@ -162,6 +163,7 @@ def _version_document(found: ModelVersion, is_signed: bool) -> dict[str, Any]:
         "metadata": manifest.metadata.to_json(),
         "lineage": None if manifest.lineage is None else manifest.lineage.to_json(),
         "files": manifest.artifact.to_json(),
+        "onnx": onnx_file(manifest.artifact),
         "gates": event["gates"],
         "attachments": event["attachments"],
         "provenance": event["provenance"],
@@ -181,6 +183,7 @@ def _print_version(found: ModelVersion, is_signed: bool) -> None:
             ("recipe", row.recipe or "trained elsewhere"),
             ("registered", event.to_json()["at"]),
             ("ledger entry", f"{row.index} ({signed})"),
+            ("ONNX form", onnx_file(manifest.artifact) or "none, veritas predict cannot run it"),
             ("supersedes", None if event.supersedes is None else f"{row.name}@{event.supersedes}"),
             *([] if event.retrain_reason is None else [("retrained because", event.retrain_reason)]),
         ]
