@@ -266,9 +266,13 @@ class Promotions:
         lineage = version.manifest.lineage
         if lineage is None or problem_of(lineage.parameters) != self._spec.problem:
             return False
+        from domain.risk.features import feature_definition
+
         said = self._evidence(version).details
         columns = tuple(feature["name"] for feature in said["features"])
-        return (columns, said["target"]["name"]) == (self._spec.columns, self._spec.target)
+        # By the columns' names: a specification may name a module of its own before them.
+        today = feature_definition(self._spec.columns, self._spec.target)
+        return (columns, said["target"]["name"]) == (today.columns, today.target)
 
     def _fitted(self, version: ModelVersion, training: TrainingSet, window: Fold) -> tuple[str, TrainedModel]:
         """How a version answers for the window, and the model that does: made by its recipe, on what was
