@@ -125,6 +125,8 @@ class RegisteredForecastPort(Protocol):
     def forecast(self, reference: str, features: Floats, names: Sequence[str]) -> Floats:
         """Forecasts of shape (n,) by a registered version, for features (n, k) with these names.
 
+        Of shape (k, k) by one that answers with a matrix over the names, as a covariance is.
+
         Raises:
             NotFound: no such version.
             InvalidInput: the version's format cannot be run here, or it takes other features.

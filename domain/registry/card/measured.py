@@ -48,7 +48,9 @@ def features(evidence: Evidence) -> Blocks:
     if not listed or not target:
         return ()
     horizon = details.number(target, "horizon")
+    about = details.text(details.facts(evidence, "problem"), "about")
     return (
+        *((Text(about, "What is to be found out"),) if about else ()),
         Facts(
             (
                 ("target", Code(details.text(target, "name"))),
@@ -126,7 +128,7 @@ def importance(evidence: Evidence) -> Blocks:
     """How much worse forecasts become when a feature is shuffled."""
     listed = details.table(evidence, "importance")
     if not listed:
-        return ()
+        return _not_applicable(evidence, "importance")
     folds = len(details.table(evidence, "folds"))
     return (
         Text(
@@ -189,7 +191,14 @@ def _scored(evidence: Evidence, name: str, group: str, *, worst_first: bool) -> 
     rows = details.table(evidence, name)
     if not rows or not evidence.metrics:
         return ()
-    first, *others = measures(evidence)
+    known = [
+        measure
+        for measure in measures(evidence)
+        if any(_score(row, CANDIDATE, measure.name) is not None for row in rows)
+    ]
+    if not known:
+        return ()
+    first, *others = known
     if worst_first:
         rows = sorted(rows, key=lambda row: _badness(row, first))
     baselines = sorted(evidence.baselines)
@@ -274,6 +283,12 @@ def _stated(evidence: Evidence, section: str) -> Blocks:
         for name, title in STATEMENTS[section].items()
         if details.text(stated, name).strip()
     )
+
+
+def _not_applicable(evidence: Evidence, section: str) -> Blocks:
+    """Why a model of this kind has nothing to say in a section, if its problem states a reason."""
+    reason = details.text(details.facts(evidence, "not_applicable"), section)
+    return (Text(f"Not applicable: {reason}"),) if reason.strip() else ()
 
 
 def _facts(rows: Sequence[tuple[str, Cell]]) -> Facts | None:

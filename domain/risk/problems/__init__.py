@@ -13,6 +13,7 @@ each row when it names none). Everything that every model goes through asks the 
   the baselines, under `gates.CHAMPION`, with the metric that the specification's [promotion] names.
 - `ModelMonitoring`: `unmonitored` says in a sentence why nothing watches its versions; it is empty where
   forecasts of rows are watched.
+- `ModelScoring`: `Listed.by_row` says whether there is a figure for each row to keep.
 - the model card: `metrics` puts the metrics into words, the one that counts first.
 - plots: `bootstrap` has a table of what draws the evaluations of each problem; one without draws none.
 
@@ -53,14 +54,19 @@ class Listed:
         reference: the object that solves it, `module:name`.
         comparable: metrics by which a promotion may compare, all of them less for better; the first is the
             default.
+        by_row: whether models answer with one figure for each row, so that `ModelScoring` can keep them.
     """
 
     reference: str
     comparable: tuple[str, ...]
+    by_row: bool = True
 
 
 PROBLEMS: Mapping[str, Listed] = MappingProxyType(
-    {FORECAST: Listed("domain.risk.problems.forecast:FORECASTING", ("qlike", "rmse"))}
+    {
+        FORECAST: Listed("domain.risk.problems.forecast:FORECASTING", ("qlike", "rmse")),
+        "covariance": Listed("domain.risk.problems.covariance:COVARIANCE", ("risk",), by_row=False),
+    }
 )
 
 _RECORDED = ("problem", "trainer", "chosen_from", "chosen_by")

@@ -47,7 +47,7 @@ class Problem(Protocol):
 
     @property
     def metrics(self) -> Sequence[Mapping[str, str]]:
-        """Each metric's `name`, what it is `about`, and whether `less` or `more` is `better`."""
+        """Each metric's `name`, what it is `about`, and whether `less`, `more` or `neither` is `better`."""
 
     @property
     def unmonitored(self) -> str:

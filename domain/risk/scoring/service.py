@@ -13,6 +13,7 @@ from domain.registry.ledger.ledger import Ledger
 from domain.registry.ports import VersionRow
 from domain.risk.champions import champion_of
 from domain.risk.pipeline import Features, ModelPipeline, PipelineParts, RunRequest
+from domain.risk.problems import listed
 from domain.risk.reproduction.record import TrainingRecord
 from domain.risk.spec import ModelSpec
 
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from domain.risk.scoring.forecast_sets import ForecastSet
 
 _EPOCH = dt.date(1970, 1, 1)
+
+
+class NotByRow(InvalidInput):
+    """Versions of the problem do not answer with one figure for each row."""
 
 
 class ScoringParts(PipelineParts, Protocol):
@@ -56,6 +61,7 @@ class ModelScoring:
             since: forecast all sessions from this day on. A version has seen those that it was trained on.
 
         Raises:
+            NotByRow: there is no figure for each row.
             InvalidInput: the version has another name than the specification, cannot be run by ONNX Runtime,
                 does not answer with one number for each row, or `since` is after the session.
             DataNotArrived: see `ModelPipeline.ingest`.
@@ -63,6 +69,13 @@ class ModelScoring:
             Unavailable: engine, registry or disk failed, or a worker did not find the version as it was
                 verified; the same call may succeed later.
         """
+        if not listed(self._spec.problem).by_row:
+            raise NotByRow(
+                "problem",
+                self._spec.problem,
+                "its versions answer for a window of sessions at once and not row by row, ask them by "
+                "veritas.load",
+            )
         row = self._parts.catalog.resolve(reference)
         if row.name != self._spec.name:
             raise InvalidInput("--spec", self._spec.name, f"give the specification of {row.name}")

@@ -39,6 +39,7 @@ FRAMEWORKS: Mapping[str, Framework] = {
     "LightGBM": Framework(
         "boosting", ("lightgbm",), (*_OF_ALL, "lightgbm_trainer.py", "onnx_boosted_trees.py")
     ),
+    "NumPy": Framework("training", (), (*_OF_ALL, "covariance_trainer.py", "onnx_shrinkage.py")),
 }
 
 

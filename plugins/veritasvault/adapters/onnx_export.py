@@ -33,20 +33,36 @@ class Predictor(Protocol):
         """An ONNX file: `features` (n, k) float64 in, `annualised_volatility` (n,) float64 out."""
 
 
-def model_bytes(name: str, nodes: Sequence[Any], constants: Mapping[str, Any], width: int) -> bytes:
+Shape = Sequence[int | str]
+"""Sizes, and names for those that are open."""
+
+
+def model_bytes(
+    name: str,
+    nodes: Sequence[Any],
+    constants: Mapping[str, Any],
+    width: int,
+    *,
+    given: str = INPUT,
+    answer: tuple[str, Shape] = (OUTPUT, ("n",)),
+) -> bytes:
     """An ONNX model of these nodes: no time, host or version of the writer is in it.
 
     Args:
         constants: arrays by the name under which nodes refer to them.
-        width: columns of `features`.
+        width: columns of the input.
+        given: name of the input, of shape (n, width).
+        answer: name and shape of the output.
     """
     from onnx import TensorProto, helper, numpy_helper
+
+    output, shape = answer
 
     graph = helper.make_graph(
         nodes=nodes,
         name=name,
-        inputs=[helper.make_tensor_value_info(INPUT, TensorProto.DOUBLE, ["n", width])],
-        outputs=[helper.make_tensor_value_info(OUTPUT, TensorProto.DOUBLE, ["n"])],
+        inputs=[helper.make_tensor_value_info(given, TensorProto.DOUBLE, ["n", width])],
+        outputs=[helper.make_tensor_value_info(output, TensorProto.DOUBLE, list(shape))],
         initializer=[numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
     domains = sorted({node.domain for node in nodes} | {""})
@@ -59,14 +75,18 @@ def model_bytes(name: str, nodes: Sequence[Any], constants: Mapping[str, Any], w
     return bytes(proto.SerializeToString(deterministic=True))
 
 
-def run_onnx(content: bytes, features: Floats) -> Floats:
-    """Forecasts (n,) of an ONNX file of this module, by ONNX Runtime on one thread."""
+def run_onnx(content: bytes, features: Floats, *, given: str = INPUT, answer: str = OUTPUT) -> Floats:
+    """What an ONNX file of this module answers, by ONNX Runtime on one thread: forecasts, shape (n,).
+
+    Args:
+        given, answer: names of the input and the output, where the file's are others.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    forecasts: Floats = session.run([OUTPUT], {INPUT: features})[0]
+    forecasts: Floats = session.run([answer], {given: features})[0]
     return forecasts
 
 

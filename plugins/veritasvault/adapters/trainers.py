@@ -6,12 +6,13 @@ from collections.abc import Mapping
 
 from domain.registry.errors import InvalidInput
 from domain.risk.ports import TrainerPort
-from veritasvault.adapters import lightgbm_trainer, sklearn_trainer
+from veritasvault.adapters import covariance_trainer, lightgbm_trainer, sklearn_trainer
 from veritasvault.adapters.frameworks import TRAINER
 
 TRAINERS: Mapping[str, TrainerPort] = {
     **sklearn_trainer.TRAINERS,
     **lightgbm_trainer.TRAINERS,
+    **covariance_trainer.TRAINERS,
 }
 
 

@@ -23,7 +23,10 @@ class RegisteredForecasts:
         """See the port."""
         if reference not in self._models:
             self._models[reference] = self._load(reference)
-        return forecast_rows(self._models[reference].predict, reference, features, names)
+        answer = _answer(self._models[reference].predict, features, names)
+        if answer.shape == (len(names), len(names)) and len(names) > 1:
+            return answer
+        return _by_row(answer, reference, features.shape[0])
 
 
 def forecast_rows(
@@ -34,14 +37,18 @@ def forecast_rows(
     Raises:
         InvalidInput: the version takes other features, or answers otherwise.
     """
+    return _by_row(_answer(predict, features, names), reference, features.shape[0])
+
+
+def _answer(predict: Callable[[Any], Any], features: Floats, names: Sequence[str]) -> Floats:
     import numpy as np
     import polars as pl
 
     # By name, so that a version that takes the columns in another order is given them in that order.
-    answer = predict(pl.DataFrame(features, schema=list(names)))
-    forecast = np.asarray(answer, dtype=np.float64).reshape(-1)
-    if forecast.shape != (features.shape[0],):
-        raise InvalidInput(
-            reference, forecast.shape, f"it has to give one forecast for each of {features.shape[0]} rows"
-        )
-    return forecast
+    return np.asarray(predict(pl.DataFrame(features, schema=list(names))), dtype=np.float64)
+
+
+def _by_row(answer: Floats, reference: str, rows: int) -> Floats:
+    if answer.shape not in ((rows,), (rows, 1)):
+        raise InvalidInput(reference, answer.shape, f"it has to give one forecast for each of {rows} rows")
+    return answer.reshape(-1)

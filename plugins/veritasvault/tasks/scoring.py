@@ -20,6 +20,7 @@ Reference = dict[str, Any]
 def score(spec: str, **context: Any) -> Reference:
     """Forecast the run's session by the champion, and say where the forecasts are."""
     from domain.risk.pipeline import RunRequest
+    from domain.risk.scoring.service import NotByRow
 
     params, run = context["params"], context["dag_run"]
     request = RunRequest(run.run_after, context.get("logical_date"), params["as_of"])
@@ -29,4 +30,7 @@ def score(spec: str, **context: Any) -> Reference:
         champion = scoring.champion()
         if champion is None:
             raise AirflowSkipException("it has no champion any more")
-        return asdict(scoring.score(champion, request, params["engine"], since))
+        try:
+            return asdict(scoring.score(champion, request, params["engine"], since))
+        except NotByRow as error:
+            raise AirflowSkipException(str(error)) from None
