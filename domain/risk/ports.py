@@ -34,7 +34,8 @@ class SourcePort(Protocol):
     def fetch(self, uri: str, destination: Path) -> Path:
         """Copy what a URI names into the directory `destination` and return the file (.parquet or .csv).
 
-        URIs: `sample://sp500`, a path or `file://`, `s3://bucket/key`, `snapshot:<sha256>`.
+        URIs: `sample://sp500`, `sample://vault_flows/SEED`, a path or `file://`, `s3://bucket/key`,
+        `snapshot:<sha256>`.
 
         Raises:
             NoSuchSource: the file or the object does not exist.

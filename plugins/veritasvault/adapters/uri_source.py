@@ -1,30 +1,26 @@
-"""Raw market data by URI: the sample panel, files, S3 objects and snapshots."""
+"""Raw data by URI: samples, files, S3 objects and snapshots."""
 
 from __future__ import annotations
 
 import gzip
-import importlib.util
 import os
 import shutil
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 from urllib.parse import unquote, urlsplit
-
-import polars as pl
 
 from domain.registry.canonical import as_digest
 from domain.registry.errors import InvalidInput, NoSuchSource, Unavailable
-from domain.risk.dataset import ROWS_SCHEMA, write_part
 from domain.risk.ports import SnapshotPort
 from veritasvault.adapters.s3_client import MISSING, S3Bucket, airflow_client, code_of, own_client
+from veritasvault.adapters.samples import FLOWS, PRICES, sample_name, write_sample
 from veritasvault.source_address import require_open
 
 FORMATS = (".parquet", ".csv", ".csv.gz")
-SCHEMES = "use sample://sp500, a path, file://, s3://bucket/key or snapshot:<sha256>"
-_SAMPLE = Path("datasets") / "data" / "sp500_dataset.csv.gz"
+SCHEMES = f"use {PRICES}, {FLOWS}SEED, a path, file://, s3://bucket/key or snapshot:<sha256>"
 _CHUNK = 1 << 20
 
 
@@ -196,25 +192,7 @@ def _bucket_and_key(uri: str) -> tuple[str, str]:
 
 
 def _sample(uri: str, destination: Path) -> Path:
-    """The S&P 500 panel that skfolio ships, in long form; read as a file, as importing skfolio is slow."""
-    if uri != "sample://sp500":
-        raise InvalidInput("source", uri, "use sample://sp500, the one sample there is")
-    target = destination / "sp500.parquet"
+    target = destination / sample_name(uri)
     with _appearing(target) as temporary:
-        panel = _long(pl.read_csv(_packaged(uri), try_parse_dates=True))
-        write_part(panel.to_arrow(), temporary, ROWS_SCHEMA)
+        write_sample(uri, temporary)
     return target
-
-
-def _packaged(uri: str) -> Path:
-    found = importlib.util.find_spec("skfolio")
-    for folder in (found.submodule_search_locations or ()) if found else ():
-        if (Path(folder) / _SAMPLE).is_file():
-            return Path(folder) / _SAMPLE
-    raise InvalidInput("source", uri, "install the package skfolio, which ships this panel")
-
-
-def _long(wide: pl.DataFrame) -> Any:
-    """One row per asset and date, from one column per asset; cells without a price are left out."""
-    long = wide.unpivot(index="Date", variable_name="asset", value_name="close").rename({"Date": "date"})
-    return long.drop_nulls("close").sort("asset", "date")

@@ -236,8 +236,9 @@ def form(spec: ModelSpec) -> dict[str, Param]:
             minLength=1,
             pattern=PATTERN,
             title="Source",
-            description="URI of the prices (asset, date, close) as Parquet or CSV: sample://sp500, a path, "
-            "s3://bucket/key or snapshot:SHA256. {as_of} stands for the resolved session.",
+            description="URI of the rows (asset, date, close, what else features need) as Parquet or CSV: "
+            "sample://sp500, sample://vault_flows/SEED, a path, s3://bucket/key or snapshot:SHA256. "
+            "{as_of} stands for the resolved session.",
         ),
         "assets": Param(
             list(spec.data.assets) or None,
