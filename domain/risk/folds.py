@@ -53,6 +53,7 @@ def plan_folds(
     as_of: dt.date,
     *,
     next_session: Callable[[dt.date], dt.date] | None = None,
+    years: int = TEST_YEARS,
 ) -> tuple[Fold, ...]:
     """Yearly blocks counted back from the as-of date, each trained on everything that was known before it.
 
@@ -62,13 +63,14 @@ def plan_folds(
 
     Args:
         next_session: the first session on or after a date, for the error's sentence; weekdays when None.
+        years: at most so many blocks are tested.
 
     Raises:
         InvalidInput: fewer than `TRAINING_YEARS` and one year before the as-of date; says the first one that
             has them.
     """
     earliest = years_before(training.first, -TRAINING_YEARS)
-    blocks = [(years_before(as_of, back + 1), years_before(as_of, back)) for back in range(TEST_YEARS)]
+    blocks = [(years_before(as_of, back + 1), years_before(as_of, back)) for back in range(years)]
     long_enough = [block for block in reversed(blocks) if block[0] >= earliest]
     folds = [fold for block in long_enough if (fold := _fold(training, *block)) is not None]
     if not folds:

@@ -326,6 +326,7 @@ class ModelPipeline:
             as_of=dt.date.fromisoformat(rows.session),
             next_session=partial(self._parts.calendar.first_session, spec.data.calendar),
             market=MarketVolatility.of(_open(rows)),
+            classes=definition.label.classes,
         )
         probes, leaks = probe(_open(rows), _open(features), definition)
         about = described(definition, training, spec.data.calendar, posed.metrics, spec.statements)

@@ -108,6 +108,19 @@ def test_the_card_says_whether_differences_to_baselines_could_be_chance() -> Non
         assert said not in untold
 
 
+def test_the_card_of_a_detector_says_what_was_found_of_each_kind() -> None:
+    """Evidence of other models has no such table."""
+    kind = {"kind": "wash_trading", "rows": 91, "rows_found": 75, "episodes": 14, "episodes_found": 13}
+    evidence = example.CANDIDATE.evidence
+    assert evidence is not None
+    details = {**evidence.details, "by_kind": [kind]}
+    subject = dataclasses.replace(example.CANDIDATE, evidence=dataclasses.replace(evidence, details=details))
+    told, untold = (to_markdown(build_card(one)) for one in (subject, example.CANDIDATE))
+    assert "| wash trading | 91 | 75 | 14 | 13 |" in told
+    assert "What was found of each kind" in told
+    assert "What was found of each kind" not in untold
+
+
 def test_of_the_days_without_drift_the_last_is_on_the_card() -> None:
     """There is one for each day of a version's life; each drift is there."""
     assert example.VERSION.record is not None

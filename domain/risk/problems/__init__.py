@@ -66,6 +66,7 @@ PROBLEMS: Mapping[str, Listed] = MappingProxyType(
     {
         FORECAST: Listed("domain.risk.problems.forecast:FORECASTING", ("qlike", "rmse")),
         "covariance": Listed("domain.risk.problems.covariance:COVARIANCE", ("risk",), by_row=False),
+        "anomaly": Listed("domain.risk.problems.anomaly:ANOMALY_DETECTION", ("false_discovery_rate",)),
     }
 )
 

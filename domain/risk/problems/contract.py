@@ -22,11 +22,13 @@ class Setting:
         as_of: the session the run stands for; None for the training set's last.
         next_session: the first session on or after a date, see `plan_folds`.
         market: what tells regimes apart; None leaves them out.
+        classes: what the target's values 1, 2, … stand for, see `Target`.
     """
 
     as_of: dt.date | None = None
     next_session: Callable[[dt.date], dt.date] | None = None
     market: MarketVolatility | None = None
+    classes: tuple[str, ...] = ()
 
 
 class Evaluated(Protocol):

@@ -39,7 +39,17 @@ FRAMEWORKS: Mapping[str, Framework] = {
     "LightGBM": Framework(
         "boosting", ("lightgbm",), (*_OF_ALL, "lightgbm_trainer.py", "onnx_boosted_trees.py")
     ),
-    "NumPy": Framework("training", (), (*_OF_ALL, "covariance_trainer.py", "onnx_shrinkage.py")),
+    "NumPy": Framework(
+        "training",
+        (),
+        (
+            *_OF_ALL,
+            "anomaly_trainer.py",
+            "covariance_trainer.py",
+            "onnx_shrinkage.py",
+            "onnx_student_t.py",
+        ),
+    ),
 }
 
 

@@ -90,7 +90,7 @@ def run_onnx(content: bytes, features: Floats, *, given: str = INPUT, answer: st
     return forecasts
 
 
-def require_agreement(content: bytes, predictor: Predictor, probes: Floats) -> None:
+def require_agreement(content: bytes, predictor: Predictor, probes: Floats, *, answer: str = OUTPUT) -> None:
     """Check that the file forecasts what the predictor does, on probes of shape (n, k).
 
     Raises:
@@ -99,7 +99,7 @@ def require_agreement(content: bytes, predictor: Predictor, probes: Floats) -> N
     import numpy as np
 
     try:
-        exported = run_onnx(content, probes)
+        exported = run_onnx(content, probes, answer=answer)
     except Exception as error:  # ONNX Runtime raises its own tree of errors, one for each status code.
         raise IntegrityError(f"model.onnx cannot be run by ONNX Runtime: {error}") from error
     expected = predictor.predict(probes)

@@ -31,15 +31,18 @@ class OnnxModel:
     Attributes:
         probes: the training rows that its file is checked on.
         write_native: writes the framework's own form into the artifact's directory, if it has one.
+        output, unit: what it answers.
     """
 
     predictor: Predictor
     names: tuple[str, ...]
     probes: Floats
     write_native: Callable[[Path], None] | None = None
+    output: str = OUTPUT
+    unit: str = "annualised decimal"
 
     def predict(self, features: Floats) -> Floats:
-        """Annualised volatility, shape (n,).
+        """Annualised volatility, or what else it answers, shape (n,).
 
         Raises:
             InvalidInput: features of another width, or not finite.
@@ -55,9 +58,9 @@ class OnnxModel:
         """
         content = self.predictor.to_onnx()
         with one_thread():
-            require_agreement(content, self.predictor, self.probes)
+            require_agreement(content, self.predictor, self.probes, answer=self.output)
         (directory / MODEL).write_bytes(content)
-        _write_signature(directory, self.names)
+        _write_signature(directory, self.names, self.output, self.unit)
         if self.write_native is not None:
             self.write_native(directory)
 
@@ -106,12 +109,12 @@ def probes_of(features: Floats) -> Floats:
     return np.vstack([features[chosen], np.zeros((1, features.shape[1]))])
 
 
-def _write_signature(directory: Path, names: tuple[str, ...]) -> None:
+def _write_signature(directory: Path, names: tuple[str, ...], output: str, unit: str) -> None:
     """What the model takes and gives, for whoever loads it without this code."""
     signature: dict[str, Any] = {
         "format": 1,
         "file": MODEL,
         "input": {"name": INPUT, "dtype": "float64", "shape": ["n", len(names)], "columns": list(names)},
-        "output": {"name": OUTPUT, "dtype": "float64", "shape": ["n"], "unit": "annualised decimal"},
+        "output": {"name": output, "dtype": "float64", "shape": ["n"], "unit": unit},
     }
     (directory / SIGNATURE).write_bytes(encode(signature))
