@@ -27,6 +27,7 @@ ASSETS = ["AAPL", "KO", "XOM"]
 GROWING = "growing_forecast"
 FORECAST = "volatility_forecast"
 REPRODUCE = "reproduce_model"
+ANOMALY = "vault_anomaly"
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,8 @@ def _platform(directory: Path, ledger: str) -> Iterator[Platform]:
         growing = path.read_text().replace(FORECAST, GROWING).replace("end = 2022-12-29", "end = 2099-12-31")
         growing = growing.replace('source = "sample://sp500"', f'source = "{source}", wait_hours = 240')
         (dags / path.name.replace(FORECAST, GROWING)).write_text(growing)
-    (dags / f"{REPRODUCE}.py").write_bytes((DAGS / f"{REPRODUCE}.py").read_bytes())
+    for path in (DAGS / f"{REPRODUCE}.py", *DAGS.glob(f"{ANOMALY}.*")):
+        (dags / path.name).write_bytes(path.read_bytes())
     panel = _recent_panel(directory)
     panel.filter(pl.col("date") < _last_session()).write_csv(source)
     environment = {
@@ -225,6 +227,21 @@ def test_a_version_is_reproduced_when_somebody_asks_by_the_form(platform: Platfo
     nobody = client.trigger(REPRODUCE, {"reference": "nobody@1"})
     assert client.wait(REPRODUCE, nobody) == "failed"
     assert "model nobody is not registered" in client.log(REPRODUCE, nobody, "reproduce")
+
+
+def test_a_detector_on_flows_goes_the_same_way_and_is_reproduced(platform: Platform) -> None:
+    """Another problem, calendar and source: registered with its gates passed, verified, trained again."""
+    client, registry = platform.airflow.client, platform.registry
+    run_id = client.trigger(ANOMALY, {"as_of": "2022-12-30", "engine": "inline"})
+    assert platform.ended(ANOMALY, run_id) == "success"
+    returned = platform.returned(ANOMALY, run_id)
+    assert (returned["outcome"], platform.versions(ANOMALY)) == ("registered", [(1, dt.date(2022, 12, 30))])
+    shown = registry.catalog.show(returned["reference"])
+    assert {gate.outcome for gate in shown.event.gates} == {"passed"}
+    assert registry.audit.version(returned["reference"]).problems == ()
+    asked = client.trigger(REPRODUCE, {"reference": returned["reference"], "engine": "inline"})
+    assert platform.ended(REPRODUCE, asked) == "success"
+    assert client.xcom(REPRODUCE, asked, "reproduce")["reproduced"] is True
 
 
 def test_the_run_of_a_version_that_was_not_reproduced_fails_with_the_stage() -> None:
