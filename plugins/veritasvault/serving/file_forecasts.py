@@ -113,9 +113,11 @@ class FileForecasts:
         started = time.perf_counter()
         answer = self.model.predict(features)
         tally.onnx += time.perf_counter() - started
-        forecasts: Floats = np.asarray(answer, dtype=np.float64).reshape(-1)
-        if forecasts.shape != (features.shape[0],):
+        answered = np.asarray(answer, dtype=np.float64)
+        # By its shape and not its size: a matrix over 20 columns has as many cells as 400 rows.
+        if answered.shape not in ((len(features),), (len(features), 1)):
             raise InvalidInput("model", self.model.reference, "it does not give one forecast for each row")
+        forecasts: Floats = answered.reshape(-1)
         if self.native is not None:
             started = time.perf_counter()
             expected = self.native(features)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,7 +24,9 @@ from domain.risk.scoring.service import ModelScoring, NotByRow
 from domain.risk.spec import ModelSpec
 from domain.risk.workspace import read_record
 from tests.reproduction.bench import Workbench
+from veritasvault.adapters.table_files import TableFile
 from veritasvault.adapters.uri_source import UriSource
+from veritasvault.serving.file_forecasts import FileForecasts
 
 SPEC = ModelSpec.load(Path(__file__).parents[3] / "dags" / "covariance_shrinkage.toml")
 GATES = (
@@ -173,6 +176,20 @@ def test_monitoring_says_that_nothing_watches_it(desk: Desk, registered: str) ->
 def test_scoring_says_that_there_is_no_figure_for_each_row(desk: Desk, registered: str) -> None:
     with pytest.raises(NotByRow, match="not row by row"):
         ModelScoring(SPEC, desk.application).score(registered, RunRequest(dt.datetime.now(dt.UTC)), "inline")
+
+
+def test_a_matrix_is_never_taken_for_forecasts_of_rows(desk: Desk, registered: str, tmp_path: Path) -> None:
+    """A file of 400 rows is the trap: so many cells has the covariance of 20 assets."""
+    with desk.application.model_loader(None, 1 << 20).load(registered) as model:
+        values = 0.01 * np.random.default_rng(2).normal(size=(400, len(model.columns)))
+        pl.DataFrame(values, schema=list(model.columns)).write_parquet(tmp_path / "returns.parquet")
+        written: list[object] = []
+        with (
+            TableFile("--input", tmp_path / "returns.parquet") as table,
+            pytest.raises(InvalidInput, match="it does not give one forecast for each row"),
+        ):
+            FileForecasts(model).write(table, lambda _: nullcontext(written.append), lambda _: None)
+        assert written == []
 
 
 def test_another_feature_is_one_sentence(desk: Desk) -> None:
