@@ -80,7 +80,7 @@ if TYPE_CHECKING:
 
 ENGINES = ("dask", "spark", "inline")
 
-PLOTS = {"forecast": "matplotlib_plots", "anomaly": "anomaly_plots"}
+PLOTS = {"forecast": "matplotlib_plots", "covariance": "covariance_plots", "anomaly": "anomaly_plots"}
 """The adapter that draws the evaluations of each problem."""
 
 CACHE_BYTES = 10 << 30
