@@ -16,11 +16,11 @@ INTENSITIES = np.arange(101) / 100.0
 def learnt_intensity(returns: Returns, window: int, holding: int) -> float:
     """Of `INTENSITIES` the one whose portfolios had the least mean squared return on sessions after them.
 
-    Calibrated on the variance of the portfolio itself, by validation forward in time, as DeMiguel, Garlappi,
-    Nogales and Uppal (2009), "A generalized approach to portfolio optimization: improving performance by
-    constraining portfolio norms", Management Science 55, 798 to 812, section 5.1, calibrate their norm
-    constraints, of which shrinkage towards m I is one (their proposition 3 for the 2-norm). Ledoit and Wolf
-    (2004) ask for the least error of all cells alike; here those errors count that a portfolio makes use of.
+    DeMiguel, Garlappi, Nogales and Uppal (2009), "A generalized approach to portfolio optimization: improving
+    performance by constraining portfolio norms", Management Science 55, 798 to 812, calibrate constraints on
+    the weights, of which shrinkage towards the identity is one, by cross-validation of the portfolio's own
+    variance; here it goes forward in time. Ledoit and Wolf (2004) ask for the least error of all cells alike;
+    here those errors count that a portfolio makes use of.
 
     Raises:
         InvalidInput: no portfolio can be made of two assets or more and tested on a session after its window.
