@@ -15,6 +15,7 @@ COMPUTE_PACKAGES = ("numpy", "onnx", "polars", "pyarrow", "scikit-learn", "scipy
 """Packages whose versions can change the bytes of a dataset, or of an artifact of any framework."""
 
 _OF_ALL = ("onnx_export.py", "onnx_model.py")
+_NETWORK = ("onnx_sequence.py", "sequence_network.py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,12 @@ FRAMEWORKS: Mapping[str, Framework] = {
             "onnx_shrinkage.py",
             "onnx_student_t.py",
         ),
+    ),
+    "PyTorch": Framework("pytorch", ("torch", "safetensors"), (*_OF_ALL, *_NETWORK, "torch_trainer.py")),
+    "TensorFlow": Framework(
+        "tensorflow",
+        ("tensorflow",),
+        (*_OF_ALL, *_NETWORK, "saved_model_bytes.py", "tensorflow_trainer.py"),
     ),
 }
 

@@ -6,12 +6,21 @@ from collections.abc import Mapping
 
 from domain.registry.errors import InvalidInput
 from domain.risk.ports import TrainerPort
-from veritasvault.adapters import anomaly_trainer, covariance_trainer, lightgbm_trainer, sklearn_trainer
+from veritasvault.adapters import (
+    anomaly_trainer,
+    covariance_trainer,
+    lightgbm_trainer,
+    sklearn_trainer,
+    tensorflow_trainer,
+    torch_trainer,
+)
 from veritasvault.adapters.frameworks import TRAINER
 
 TRAINERS: Mapping[str, TrainerPort] = {
     **sklearn_trainer.TRAINERS,
     **lightgbm_trainer.TRAINERS,
+    **torch_trainer.TRAINERS,
+    **tensorflow_trainer.TRAINERS,
     **covariance_trainer.TRAINERS,
     **anomaly_trainer.TRAINERS,
 }
