@@ -78,7 +78,7 @@ if TYPE_CHECKING:
     from veritasvault.serving.shipped_version import ShippedVersion
     from veritasvault.setting_values import TransitAddress
 
-ENGINES = ("dask", "spark", "inline")
+ENGINES = ("dask", "spark", "ray", "inline")
 
 PLOTS = {"forecast": "matplotlib_plots", "covariance": "covariance_plots", "anomaly": "anomaly_plots"}
 """The adapter that draws the evaluations of each problem."""
@@ -491,6 +491,10 @@ class Application:
             from veritasvault.adapters.spark_prep import SparkPrepEngine
 
             return OnDemandPrepEngine(SparkPrepEngine(self.settings.spark))
+        if name == "ray":
+            from veritasvault.adapters.ray_prep import RayPrepEngine
+
+            return OnDemandPrepEngine(RayPrepEngine(self.settings.ray))
         if name == "inline":
             from veritasvault.adapters.inline_prep import InlinePrepEngine
 
@@ -547,7 +551,12 @@ class Application:
         from veritasvault.adapters.recorded_code import RecordedCode
 
         worktrees = GitWorktrees(self.settings.repository, self.settings.home / "worktrees")
-        engines = {"VERITAS_DASK": self.settings.dask, "VERITAS_SPARK": self.settings.spark}
+        settings = self.settings
+        engines = {
+            "VERITAS_DASK": settings.dask,
+            "VERITAS_SPARK": settings.spark,
+            "VERITAS_RAY": settings.ray,
+        }
         return RecordedCode(worktrees, {name: place for name, place in engines.items() if place})
 
     def artifact_forecasts(self, artifact: Path, features: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -170,6 +170,19 @@ def as_policy(value: str) -> str:
     return value
 
 
+def as_ray(value: str | None) -> str | None:
+    """Return the address of a Ray cluster; None for none. Raises InvalidInput."""
+    if value:
+        parts = _split("VERITAS_RAY", value)
+        try:
+            usable = parts.scheme == "ray" and bool(parts.hostname and parts.port)
+        except ValueError:
+            usable = False
+        if not usable or has_login(value) or parts.path or parts.query or parts.fragment:
+            raise InvalidInput("VERITAS_RAY", value, "give ray://host:port, and a token by RAY_AUTH_TOKEN")
+    return value or None
+
+
 def as_seconds(value: str) -> float:
     """Return seconds, above 0 and at most a day. Raises InvalidInput."""
     try:

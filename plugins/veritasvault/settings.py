@@ -20,6 +20,7 @@ from veritasvault.setting_values import (
     as_open,
     as_path,
     as_policy,
+    as_ray,
     as_registry,
     as_seconds,
     as_signer,
@@ -43,6 +44,7 @@ class Settings:
         tracking: MLflow tracking URI.
         dask: address of a running Dask scheduler; None starts local workers.
         spark: Spark master or Connect URL.
+        ray: `ray://host:port` of a running Ray cluster's client server; None starts local workers.
         aws_connection: Airflow connection for S3; None takes the usual AWS chain.
         s3_endpoint: endpoint of an S3 server other than AWS.
         policy: directory of `*.rego` files, or `http(s)://` URL of an OPA server.
@@ -69,6 +71,7 @@ class Settings:
     tracking: str
     dask: str | None
     spark: str = field(repr=False)
+    ray: str | None
     aws_connection: str | None
     s3_endpoint: str | None
     policy: str
@@ -157,6 +160,7 @@ class Settings:
             or f"sqlite:///{home}/mlflow.db",
             dask=as_open("VERITAS_DASK", values.get("dask"), "the scheduler takes none"),
             spark=values.get("spark") or "local[2]",
+            ray=as_ray(values.get("ray")),
             aws_connection=as_connection(values.get("aws_connection")),
             s3_endpoint=as_open("VERITAS_S3_ENDPOINT", values.get("s3_endpoint"), AWS),
             policy=as_policy(values.get("policy") or str(packaged_policy())),

@@ -1,4 +1,4 @@
-"""The contract of prep engines, on no engine and on real Dask and Spark processes."""
+"""The contract of prep engines, on no engine and on real Dask, Spark and Ray processes."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Self
 
@@ -27,10 +28,18 @@ from domain.risk.ports import Item, PrepEnginePort, Result
 from domain.risk.preparation import prepare, private_store
 from tests.adapters.prep_tasks import die, die_once
 from tests.risk.feature_panels import full_definition, sample_rows
-from tests.servers.prep_clusters import Cluster, dask_cluster, free_port, spark_connect, spark_standalone
+from tests.servers.prep_clusters import (
+    Cluster,
+    dask_cluster,
+    free_port,
+    ray_cluster,
+    spark_connect,
+    spark_standalone,
+)
 from veritasvault.adapters.dask_prep import DaskPrepEngine
 from veritasvault.adapters.inline_prep import InlinePrepEngine
 from veritasvault.adapters.on_demand_prep import OnDemandPrepEngine
+from veritasvault.adapters.ray_prep import RayPrepEngine
 from veritasvault.adapters.spark_prep import SparkPrepEngine
 
 
@@ -56,6 +65,15 @@ def _running_dask(scratch: Path, stack: ExitStack) -> Case:
     return Case(stack.enter_context(DaskPrepEngine(cluster.address)), cluster.workers, 2)
 
 
+def _ray(_: Path, stack: ExitStack) -> Case:
+    return Case(stack.enter_context(RayPrepEngine(workers=2)), (os.getpid(),), 2)
+
+
+def _running_ray(scratch: Path, stack: ExitStack) -> Case:
+    cluster = stack.enter_context(ray_cluster(scratch))
+    return Case(stack.enter_context(RayPrepEngine(cluster.address)), cluster.workers, 2)
+
+
 def _spark(_: Path, stack: ExitStack) -> Case:
     return Case(stack.enter_context(SparkPrepEngine("local[2]")), (os.getpid(),), 2)
 
@@ -73,6 +91,8 @@ def _running_spark(start: Callable[[Path], Iterator[Cluster]], scratch: Path, st
         pytest.param(partial(_dask, 2), id="dask, 2 processes"),
         pytest.param(partial(_dask, 4), id="dask, 4 processes"),
         pytest.param(_running_dask, id="dask, running scheduler"),
+        pytest.param(_ray, id="ray, local", marks=pytest.mark.ray),
+        pytest.param(_running_ray, id="ray, running cluster", marks=pytest.mark.ray),
         pytest.param(_spark, id="spark, local", marks=pytest.mark.spark),
         pytest.param(
             partial(_running_spark, spark_standalone), id="spark, standalone", marks=pytest.mark.spark
@@ -259,6 +279,7 @@ def test_dask_workers_end_with_the_process_that_started_them() -> None:
         lambda port: DaskPrepEngine(f"tcp://127.0.0.1:{port}", timeout=1),
         lambda port: SparkPrepEngine(f"spark://127.0.0.1:{port}", timeout=1),
         lambda port: SparkPrepEngine(f"sc://127.0.0.1:{port}", timeout=1),
+        lambda port: RayPrepEngine(f"ray://127.0.0.1:{port}", timeout=1),
     ],
 )
 def test_a_cluster_that_does_not_answer_is_unavailable(engine: Callable[[int], PrepEnginePort]) -> None:
@@ -293,7 +314,8 @@ def test_spark_without_java_says_what_to_install(tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize(
-    ("engine", "package"), [(DaskPrepEngine(), "distributed"), (SparkPrepEngine(), "pyspark")]
+    ("engine", "package"),
+    [(DaskPrepEngine(), "distributed"), (SparkPrepEngine(), "pyspark"), (RayPrepEngine(), "ray")],
 )
 def test_an_engine_that_is_not_installed_says_what_to_install(
     engine: PrepEnginePort, package: str, monkeypatch: pytest.MonkeyPatch
@@ -307,6 +329,30 @@ def test_an_engine_that_is_not_installed_says_what_to_install(
 def test_a_master_of_another_form_is_refused(master: str) -> None:
     with pytest.raises(InvalidInput, match="spark master is"):
         SparkPrepEngine(master)
+
+
+@pytest.mark.parametrize("address", ["auto", "127.0.0.1:6379", "ray://host", "ray://user@host:10001"])
+def test_an_address_of_another_form_is_refused(address: str) -> None:
+    with pytest.raises(InvalidInput, match="ray address is"):
+        RayPrepEngine(address)
+
+
+@pytest.mark.ray
+def test_ray_ships_the_code_runs_a_killed_workers_tasks_again_and_gives_up_when_tasks_kill(
+    sample: Dataset, expected: Digest, tmp_path: Path
+) -> None:
+    """On one cluster, whose start costs most: each worker imports what was shipped, not what is installed."""
+    with ray_cluster(tmp_path) as cluster, RayPrepEngine(cluster.address) as engine:
+        for found in engine.map(find_spec, ["domain", "veritasvault"]):
+            assert found is not None
+            assert "runtime_resources" in str(found.origin)
+        (tmp_path / "marks").mkdir()
+        assert len(engine.map(partial(die_once, tmp_path / "marks"), range(20))) == 20
+        assert (tmp_path / "marks" / "died").exists()
+        made = prepare(sample, full_definition(), engine, tmp_path / "features", tasks=4)
+        assert made.dataset.digest == expected
+        with pytest.raises(Unavailable, match="ray could not finish the preparation"):
+            engine.map(die, [1])
 
 
 def test_domain_errors_survive_pickling_with_their_fields() -> None:

@@ -13,7 +13,8 @@ from tests.cli.console import Console
 
 ALL = [
     "python", "settings", "home", "registry", "ledger", "keys", "witnesses", "identity", "champions",
-    "policy", "alerts", "snapshots", "tracking", "dask", "spark", "packages", "lock", "airflow database",
+    "policy", "alerts", "snapshots", "tracking", "dask", "spark", "ray", "packages", "lock",
+    "airflow database",
 ]  # fmt: skip
 SMTP = "airflow.providers.smtp.notifications.smtp.SmtpNotifier"
 
@@ -46,6 +47,7 @@ def test_servers_that_do_not_answer_are_failures_with_remedies(empty: Console, c
     settings = {
         "VERITAS_DASK": f"tcp://{address}",
         "VERITAS_SPARK": f"spark://{address}",
+        "VERITAS_RAY": f"ray://{address}",
         "VERITAS_TRACKING": f"http://{address}",
         "VERITAS_REGISTRY": "s3://models",
         "VERITAS_S3_ENDPOINT": f"http://{address}",
@@ -54,7 +56,9 @@ def test_servers_that_do_not_answer_are_failures_with_remedies(empty: Console, c
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg2://u:secret@{address}/d",
     }
     found = _checks(Console(empty.home, empty.directory, settings))
-    for name in ("dask", "spark", "tracking", "registry", "snapshots", "ledger", "keys", "airflow database"):
+    for name in (
+        "dask", "spark", "ray", "tracking", "registry", "snapshots", "ledger", "keys", "airflow database"
+    ):  # fmt: skip
         assert found[name]["status"] == "fail", found[name]
         assert found[name]["remedy"]
         assert "secret" not in str(found[name])
@@ -67,11 +71,12 @@ def test_servers_that_answer_are_well(empty: Console) -> None:
         settings = {
             "VERITAS_DASK": f"tcp://{address}",
             "VERITAS_SPARK": f"sc://{address}",
+            "VERITAS_RAY": f"ray://{address}",
             "VERITAS_TRACKING": f"http://{address}",
         }
         answer = Console(empty.home, empty.directory, settings).run("doctor", "--json").document
     found = {check["name"]: check["status"] for check in answer["checks"]}
-    assert [found[name] for name in ("dask", "spark", "tracking")] == ["ok"] * 3
+    assert [found[name] for name in ("dask", "spark", "ray", "tracking")] == ["ok"] * 4
 
 
 @pytest.mark.parametrize(

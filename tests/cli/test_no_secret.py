@@ -67,6 +67,7 @@ MISPLACED = {
         f"sc://quant:{{}}@{CLOSED}",
         f"spark://quant:{{}}@{CLOSED}",
     ),
+    "VERITAS_RAY": (f"ray://quant:{{}}@{CLOSED}", f"ray://{CLOSED}/?token={{}}", "ray://quant:{}/a"),
     "VERITAS_POLICY": (f"http://quant:{{}}@{CLOSED}", "ftp://quant:{}@host", f"http://{CLOSED}/?token={{}}"),
     "VERITAS_WITNESSES": ("s3://key:{}@bucket", "s3://bucket?signature={}"),
     "VERITAS_SIGNER": (

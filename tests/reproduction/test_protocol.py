@@ -205,12 +205,14 @@ def test_old_code_gets_no_settings_keys_or_logins(tmp_path: Path, monkeypatch: p
     script = f"import json, os; print(json.dumps({told}), flush=True)"
     repository, commit = project(tmp_path / "project", script)
     recorded = RecordedCode(
-        GitWorktrees(repository.root, tmp_path / "worktrees"), {"VERITAS_DASK": "tcp://d:1"}
+        GitWorktrees(repository.root, tmp_path / "worktrees"),
+        {"VERITAS_DASK": "tcp://d:1", "VERITAS_RAY": "ray://r:1"},
     )
     with recorded.retraining(commit, replace(PLAIN, directory=str(tmp_path / "again"))) as steps:
         found = next(steps).found["environment"]
     assert "planted" not in json.dumps(found)
     assert (found["OMP_NUM_THREADS"], found["VERITAS_DASK"]) == ("2", "tcp://d:1")
+    assert "VERITAS_RAY" not in found, "code from before this engine refuses it"
     assert found["VERITAS_HOME"].startswith(str(tmp_path / "again"))
 
 

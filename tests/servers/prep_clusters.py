@@ -1,4 +1,4 @@
-"""Real Dask and Spark clusters on loopback, from the installed packages; stopped with all they started."""
+"""Real Dask, Spark and Ray clusters on loopback, from installed packages; stopped with all they started."""
 
 from __future__ import annotations
 
@@ -12,11 +12,24 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib import util
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psutil
 
 LOOPBACK = "127.0.0.1"
 _DEADLINE_SECONDS = 180.0
+_RAY_ON_LOOPBACK = """
+# Ray's command replaces 127.0.0.1 by an address that others reach.
+from ray._private import services
+services.resolve_ip_for_localhost = lambda host: host
+from ray.scripts.scripts import main
+main()
+"""
+_RAY = {
+    # Without a token, for nobody but the tests reaches it; a busy machine starts agents slowly.
+    "RAY_AUTH_MODE": "disabled",
+    "RAY_agent_register_timeout_ms": "300000",
+}
 
 
 @dataclass(frozen=True)
@@ -102,6 +115,29 @@ def spark_connect(scratch: Path) -> Iterator[Cluster]:
         yield Cluster(f"sc://{LOOPBACK}:{port}", (server.pid,))
 
 
+@contextmanager
+def ray_cluster(scratch: Path, workers: int = 2) -> Iterator[Cluster]:
+    """A Ray head that computes nothing, and nodes of one process each."""
+    with ExitStack() as stack:
+        port, client = free_port(), free_port()
+        # Ray makes Unix sockets below, whose paths may not be long.
+        session = stack.enter_context(TemporaryDirectory(prefix="ray-", dir="/tmp"))
+        start = [sys.executable, "-c", _RAY_ON_LOOPBACK, "start", "--block", "--disable-usage-stats"]
+        start += ["--node-ip-address", LOOPBACK, "--object-store-memory", str(100 << 20)]
+        head = ["--head", "--port", str(port), "--ray-client-server-port", str(client), "--num-cpus", "0"]
+        head += ["--temp-dir", session, "--include-dashboard", "false"]
+        _wait_for_port(client, _start([*start, *head], scratch / "head.log", stack))
+        started = [
+            _start(
+                [*start, "--address", f"{LOOPBACK}:{port}", "--num-cpus", "1"],
+                scratch / f"node-{number}.log",
+                stack,
+            )
+            for number in range(workers)
+        ]
+        yield Cluster(f"ray://{LOOPBACK}:{client}", tuple(node.pid for node in started))
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
@@ -127,6 +163,7 @@ def _start(command: list[str], log: Path, stack: ExitStack) -> subprocess.Popen[
         "SPARK_HOME": str(_spark_home()),
         "SPARK_LOCAL_IP": LOOPBACK,
         "PYSPARK_PYTHON": sys.executable,
+        **_RAY,
     }
     with log.open("wb") as output:
         process = subprocess.Popen(

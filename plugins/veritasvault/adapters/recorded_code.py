@@ -32,6 +32,7 @@ _KEPT = (
     "SPARK_LOCAL_IP",
     "TMPDIR",
 )
+_RAY = "VERITAS_RAY"
 _KEPT_BEGINNINGS = ("MKL_", "OMP_", "OPENBLAS_", "PYSPARK_")
 _PATIENCE = 10.0
 """Seconds in which a process has to end that is not needed any more."""
@@ -71,10 +72,12 @@ class RecordedCode:
             for name, value in os.environ.items()
             if name in _KEPT or name.startswith(_KEPT_BEGINNINGS)
         }
+        # Code from before there was this engine refuses a setting that it does not know.
+        settings = {n: value for n, value in self._settings.items() if n != _RAY or request.engine == "ray"}
         places = [str(root), str(root / "plugins"), os.environ.get("PYTHONPATH", "")]
         return {
             **kept,
-            **self._settings,
+            **settings,
             "VERITAS_HOME": str(Path(request.directory) / "home"),
             "PYTHONPATH": os.pathsep.join(place for place in places if place),
             "PYTHONDONTWRITEBYTECODE": "1",

@@ -79,6 +79,7 @@ def examine(environment: Mapping[str, str]) -> list[Check]:
         "tracking": lambda: checks.tracking(application),
         "dask": lambda: engine_checks.dask(application.settings.dask),
         "spark": lambda: engine_checks.spark(application.settings.spark, environment),
+        "ray": lambda: engine_checks.ray(application.settings.ray),
         "packages": engine_checks.packages,
         "lock": engine_checks.lock,
         "airflow database": lambda: engine_checks.airflow_database(environment),

@@ -1,4 +1,4 @@
-"""Checks of what pipelines run on: Dask, Spark and Java, packages and their lock, Airflow's database."""
+"""Checks of what pipelines run on: Dask, Spark and Java, Ray, packages and their lock, Airflow's database."""
 
 from __future__ import annotations
 
@@ -59,6 +59,18 @@ def spark(master: str, environment: Mapping[str, str]) -> Check:
     if java < _OLDEST_JAVA:
         return Check("spark", "warn", f"{version}, but Java is {java}", needed)
     return Check("spark", "ok", f"{version} on Java {java}, {shown}")
+
+
+def ray(address: str | None) -> Check:
+    """Whether Ray can start, or its cluster answers; it is optional, so that it is missing is a warning."""
+    if find_spec("ray") is None:
+        return Check("ray", "warn", "ray is missing", "pip install 'veritasvault[ray]', or use dask")
+    version = metadata.version("ray")
+    if address is None:
+        return Check("ray", "ok", f"{version}, local workers")
+    if not listening(address, 10001):
+        return Check("ray", "fail", f"{address} does not answer", "start the cluster or unset VERITAS_RAY")
+    return Check("ray", "ok", f"{version}, client server {address} answers")
 
 
 def packages() -> Check:

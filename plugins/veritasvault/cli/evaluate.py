@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from veritasvault.cli.failures import BAD, GOOD
-from veritasvault.cli.options import PATH, json_option, reference_argument
+from veritasvault.cli.options import PATH, engine_option, json_option, reference_argument
 from veritasvault.cli.output import Printer, print_json
 
 
@@ -18,7 +18,7 @@ from veritasvault.cli.output import Printer, print_json
 )
 @click.option("--as-of", metavar="DATE", help="The last session that may be seen; else the last that closed.")
 @click.option("--source", metavar="URI", help="The prices; else the specification's.")
-@click.option("--engine", type=click.Choice(("inline", "dask", "spark")), default="inline", show_default=True)
+@engine_option
 @json_option
 @click.pass_context
 def evaluate(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from veritasvault.cli.failures import BAD, GOOD
-from veritasvault.cli.options import PATH, json_option, reference_argument
+from veritasvault.cli.options import PATH, engine_option, json_option, reference_argument
 from veritasvault.cli.output import Printer, Styled, print_json
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     "--as-of", metavar="DATE", help="The last session that is looked at; else the last that closed."
 )
 @click.option("--source", metavar="URI", help="The prices; else the specification's.")
-@click.option("--engine", type=click.Choice(("inline", "dask", "spark")), default="inline", show_default=True)
+@engine_option
 @click.option("--report", type=PATH, metavar="FILE", help="Write the report there too, one HTML page.")
 @json_option
 @click.pass_context

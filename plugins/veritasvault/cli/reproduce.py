@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from veritasvault.bootstrap import ENGINES
 from veritasvault.cli.failures import BAD, GOOD
 from veritasvault.cli.options import json_option, reference_argument
 from veritasvault.cli.output import Printer, Progress, Styled, print_json
@@ -16,13 +17,11 @@ if TYPE_CHECKING:
     from domain.risk.reproduction.findings import Finding
     from domain.risk.reproduction.service import Reproduction
 
-_ENGINES = ("dask", "spark", "inline")
-
 
 @click.command()
 @reference_argument
 @click.option(
-    "--engine", type=click.Choice(_ENGINES), help="What prepares the features; without it, what did."
+    "--engine", type=click.Choice(ENGINES), help="What prepares the features; without it, what did."
 )
 @click.option(
     "--here", is_flag=True, help="Use this code and environment where the recorded ones cannot be had."
