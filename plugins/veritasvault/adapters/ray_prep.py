@@ -157,7 +157,7 @@ def _require_listening(address: str, timeout: float) -> None:
 
 @contextmanager
 def _environment() -> Iterator[None]:
-    """Ray's settings, which are environment variables; it sets one itself, that what it starts wants a token."""
+    """Ray's settings are variables; Ray sets one itself, so that what it starts wants a token."""
     before = {name: os.environ.get(name) for name in (*_SETTINGS, _AUTH)}
     os.environ.update(_SETTINGS)
     try:
