@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from domain.risk.covariance.evaluation import BASELINES, CovarianceEvaluation
+from domain.risk.covariance.learning import learnt_intensity
+from domain.risk.covariance.returns import Returns
 from domain.risk.covariance.scores import METRICS
 from domain.risk.evaluation import CANDIDATE
 from domain.risk.folds import check_folds
@@ -53,6 +55,14 @@ def test_what_comes_after_a_fold_changes_nothing_that_was_found_in_it(found: Cov
             name: theirs[name] for name in theirs if name != "qlike"
         }
     assert found.by_year[-1].by_model != poisoned.by_year[-1].by_model
+
+
+def test_each_fold_has_the_intensity_that_was_learnt_before_it(found: CovarianceEvaluation) -> None:
+    training = returns_set(common_market())
+    learnt = [learnt_intensity(Returns.of(training, fold.train), 40, 10) for fold in found.folds]
+    assert len(set(learnt)) == len(found.folds) == 2
+    for expected, year in zip(learnt, found.by_year, strict=True):
+        assert year.by_model[CANDIDATE]["shrinkage"] == pytest.approx(expected, abs=1e-12)
 
 
 def test_a_covariance_that_is_right_states_the_risk_of_its_portfolio() -> None:
