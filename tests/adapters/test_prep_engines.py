@@ -71,7 +71,7 @@ def _ray(_: Path, stack: ExitStack) -> Case:
 
 def _running_ray(scratch: Path, stack: ExitStack) -> Case:
     cluster = stack.enter_context(ray_cluster(scratch))
-    return Case(stack.enter_context(RayPrepEngine(cluster.address)), cluster.workers, 2)
+    return Case(stack.enter_context(RayPrepEngine(cluster.address, timeout=180)), cluster.workers, 2)
 
 
 def _spark(_: Path, stack: ExitStack) -> Case:
@@ -342,7 +342,7 @@ def test_ray_ships_the_code_runs_a_killed_workers_tasks_again_and_gives_up_when_
     sample: Dataset, expected: Digest, tmp_path: Path
 ) -> None:
     """On one cluster, whose start costs most: each worker imports what was shipped, not what is installed."""
-    with ray_cluster(tmp_path) as cluster, RayPrepEngine(cluster.address) as engine:
+    with ray_cluster(tmp_path) as cluster, RayPrepEngine(cluster.address, timeout=180) as engine:
         for found in engine.map(find_spec, ["domain", "veritasvault"]):
             assert found is not None
             assert "runtime_resources" in str(found.origin)

@@ -7,28 +7,36 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib import util
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 
 import psutil
 
 LOOPBACK = "127.0.0.1"
 _DEADLINE_SECONDS = 180.0
 _RAY_ON_LOOPBACK = """
-# Ray's command replaces 127.0.0.1 by an address that others reach.
+# Ray replaces 127.0.0.1 by an address that others reach, where it may have several nodes; so may this
+# command, but the processes that it starts shall not.
+import os
 from ray._private import services
 services.resolve_ip_for_localhost = lambda host: host
 from ray.scripts.scripts import main
+os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
 main()
 """
 _RAY = {
     # Without a token, for nobody but the tests reaches it; a busy machine starts agents slowly.
     "RAY_AUTH_MODE": "disabled",
+    # An engine of the same process sets it otherwise.
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1",
     "RAY_agent_register_timeout_ms": "300000",
+    # Tests' own tasks are not shipped; the project's code is, and comes first.
+    "PYTHONPATH": str(Path(__file__).parents[2]),
 }
 
 
@@ -126,16 +134,22 @@ def ray_cluster(scratch: Path, workers: int = 2) -> Iterator[Cluster]:
         start += ["--node-ip-address", LOOPBACK, "--object-store-memory", str(100 << 20)]
         head = ["--head", "--port", str(port), "--ray-client-server-port", str(client), "--num-cpus", "0"]
         head += ["--temp-dir", session, "--include-dashboard", "false"]
-        _wait_for_port(client, _start([*start, *head], scratch / "head.log", stack))
-        started = [
-            _start(
-                [*start, "--address", f"{LOOPBACK}:{port}", "--num-cpus", "1"],
-                scratch / f"node-{number}.log",
-                stack,
-            )
-            for number in range(workers)
-        ]
-        yield Cluster(f"ray://{LOOPBACK}:{client}", tuple(node.pid for node in started))
+        _wait_for_port(client, _start([*start, *head], scratch / "head.log", stack, _RAY))
+        node = [*start, "--address", f"{LOOPBACK}:{port}", "--num-cpus", "1"]
+        started = [_ray_node(node, scratch / f"node-{number}.log", stack) for number in range(workers)]
+        yield Cluster(f"ray://{LOOPBACK}:{client}", tuple(each.pid for each in started))
+
+
+def _ray_node(command: list[str], log: Path, stack: ExitStack) -> subprocess.Popen[bytes]:
+    """Once it has joined; a node that a busy machine did not start within Ray's own limit is tried again."""
+    deadline = time.monotonic() + _DEADLINE_SECONDS
+    node = _start(command, log, stack, _RAY)
+    while "Ray runtime started" not in log.read_text():
+        assert time.monotonic() < deadline, log.read_text()
+        if node.poll() is not None:
+            node = _start(command, log, stack, _RAY)
+        time.sleep(0.05)
+    return node
 
 
 def free_port() -> int:
@@ -157,13 +171,15 @@ def _spark_home() -> Path:
     return Path(found.origin).parent
 
 
-def _start(command: list[str], log: Path, stack: ExitStack) -> subprocess.Popen[bytes]:
+def _start(
+    command: list[str], log: Path, stack: ExitStack, settings: Mapping[str, str] = MappingProxyType({})
+) -> subprocess.Popen[bytes]:
     environment = {
         **os.environ,
         "SPARK_HOME": str(_spark_home()),
         "SPARK_LOCAL_IP": LOOPBACK,
         "PYSPARK_PYTHON": sys.executable,
-        **_RAY,
+        **settings,
     }
     with log.open("wb") as output:
         process = subprocess.Popen(

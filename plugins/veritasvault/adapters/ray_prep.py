@@ -41,7 +41,7 @@ class RayPrepEngine:
         address: `ray://host:port` of a running cluster's client server; None starts Ray here, for this engine
             alone, which listens on loopback only. A process has at most one of those at a time.
         workers: processes to start; ignored with an address.
-        timeout: seconds to wait for the port to answer, and for a first worker to appear.
+        timeout: seconds to wait for the port to answer, for a connection, and for a first worker to appear.
     """
 
     name = "ray"
@@ -103,7 +103,7 @@ class RayPrepEngine:
         quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL}
         if self._address is not None:
             code = {"py_modules": [str(place) for place in _own_code()], "excludes": _NOT_CODE}
-            return ray.init(self._address, runtime_env=code, allow_multiple=True, **quiet)
+            return self._connected(runtime_env=code, **quiet)
         return ray.init(
             "local",
             num_cpus=self._workers,
@@ -112,6 +112,18 @@ class RayPrepEngine:
             _node_ip_address=_LOOPBACK,
             **quiet,
         )
+
+    def _connected(self, **settings: Any) -> Any:
+        """Try again for a while: a busy head does not start what serves us within Ray's own limit."""
+        import ray
+
+        deadline = time.monotonic() + self._timeout
+        while True:
+            try:
+                return ray.init(self._address, allow_multiple=True, **settings)
+            except ConnectionAbortedError:
+                if time.monotonic() > deadline:
+                    raise
 
     def _wait(self, references: list[Any]) -> None:
         """Without any worker Ray would wait for ever."""
