@@ -21,6 +21,8 @@ from veritasvault.airflow_local.processes import members
 from veritasvault.airflow_local.supervisor import LocalAirflow
 
 pytestmark = [pytest.mark.scheduler, pytest.mark.timeout(1200)]
+PATIENCE = 240.0
+"""Seconds; other tests run beside these."""
 
 DOUBLES = """
 import datetime as dt
@@ -180,7 +182,7 @@ def test_ctrl_c_stops_all_of_up(tmp_path: Path) -> None:
         assert postgres_of(up.home)
         began = time.monotonic()
         up.process.send_signal(signal.SIGINT)
-        assert up.process.wait(60) == 0
+        assert up.process.wait(PATIENCE) == 0
         assert time.monotonic() - began < 30
         assert members(leaders) == []
         assert postgres_of(up.home) == []
@@ -192,9 +194,9 @@ def test_ctrl_c_stops_all_of_up(tmp_path: Path) -> None:
 def test_sigterm_stops_up_while_it_starts(tmp_path: Path) -> None:
     """Stopped before anything is healthy, it leaves no process either."""
     with Up(tmp_path) as up:
-        up.wait_for_line("PostgreSQL is up", 60)
+        up.wait_for_line("PostgreSQL is up", PATIENCE)
         up.process.send_signal(signal.SIGTERM)
-        assert up.process.wait(60) == 0
+        assert up.process.wait(PATIENCE) == 0
         assert postgres_of(up.home) == []
         assert [one for one in psutil.process_iter(["cmdline"]) if belongs_to(one, tmp_path)] == []
 
@@ -208,7 +210,7 @@ def test_a_port_in_use_is_one_sentence(tmp_path: Path) -> None:
         environment = {**up_environment(tmp_path), "AIRFLOW__API__PORT": str(port)}
         command = [sys.executable, "-m", "veritasvault.airflow_local", "up"]
         ended = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=60, check=False
+            command, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False
         )
     assert ended.returncode == 2
     assert ended.stderr.splitlines() == [

@@ -84,6 +84,13 @@ _THEME = """(theme) => {
 }"""
 
 
+_AT_REST = """() => Promise.allSettled(
+    document.getAnimations()
+        .filter((one) => one.effect.getComputedTiming().iterations !== Infinity)
+        .map((one) => one.finished))"""
+"""Between two themes, colours are neither's."""
+
+
 @pytest.fixture(scope="module")
 def site(start: Start) -> Iterator[Site]:
     """Below a path of a proxy's, because what works there works at the root."""
@@ -157,6 +164,7 @@ def test_people_who_do_not_see_well_can_use_it(site: Site, name: str, pictures: 
     for theme in ("dark", "light"):
         page.evaluate(_THEME, theme)
         page.locator(f"html.{theme}").wait_for()
+        page.evaluate(_AT_REST)
         found = page.evaluate("axe.run('main', { iframes: false })")
         serious = [
             (one["id"], [node["html"] for node in one["nodes"]])

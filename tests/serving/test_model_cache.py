@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -154,7 +155,9 @@ def test_a_read_only_cache_serves_what_is_in_it(store: Store) -> None:
 
     for path in [store.root, *store.root.rglob("*")]:
         path.chmod(0o755 if path.is_dir() else 0o644)
-    for parent in store.root.parents[:3]:
+    for parent in store.root.parents:
+        if parent == Path(tempfile.gettempdir()):
+            break
         parent.chmod(0o755)
     number, sentence = processes.in_child(reader)
     assert number == 1

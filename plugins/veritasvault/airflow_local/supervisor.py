@@ -29,7 +29,7 @@ from veritasvault.airflow_local.postgres import EmbeddedPostgres
 from veritasvault.airflow_local.processes import Component, end_leftovers, members, remember, stop_all
 
 _CONNECTION = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
-_PATIENCE = 180.0
+_PATIENCE = 300.0
 # The log servers would listen on every address of the machine, and the files are at hand.
 _SERVERS = {
     "scheduler": ["scheduler", "--skip-serve-logs"],
