@@ -1,4 +1,4 @@
-"""The volatility pipeline on Airflow's own scheduler and PostgreSQL: scheduled, by hand, and in backfills."""
+"""Model pipelines on Airflow's own scheduler and PostgreSQL: scheduled, by hand, and in backfills."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ DAGS = Path(__file__).parents[2] / "dags"
 ASSETS = ["AAPL", "KO", "XOM"]
 GROWING = "growing_forecast"
 FORECAST = "volatility_forecast"
+COVARIANCE = "covariance_shrinkage"
 REPRODUCE = "reproduce_model"
 ANOMALY = "vault_anomaly"
 
@@ -97,7 +98,7 @@ def _platform(directory: Path, ledger: str) -> Iterator[Platform]:
         growing = path.read_text().replace(FORECAST, GROWING).replace("end = 2022-12-29", "end = 2099-12-31")
         growing = growing.replace('source = "sample://sp500"', f'source = "{source}", wait_hours = 240')
         (dags / path.name.replace(FORECAST, GROWING)).write_text(growing)
-    for path in (DAGS / f"{REPRODUCE}.py", *DAGS.glob(f"{ANOMALY}.*")):
+    for path in (DAGS / f"{REPRODUCE}.py", *DAGS.glob(f"{ANOMALY}.*"), *DAGS.glob(f"{COVARIANCE}.*")):
         (dags / path.name).write_bytes(path.read_bytes())
     panel = _recent_panel(directory)
     panel.filter(pl.col("date") < _last_session()).write_csv(source)
@@ -167,6 +168,22 @@ def test_a_manual_run_takes_its_parameters_from_the_form(platform: Platform) -> 
         assert platform.ended(FORECAST, run_id) == "success"
         assert platform.returned(FORECAST, run_id)["outcome"] == "recognised"
     assert platform.registry.ledger.view().size == size
+
+
+def test_covariances_go_the_same_way_and_are_reproduced(platform: Platform) -> None:
+    """Another problem, the same tasks: registered by its own gates, verified, and trained again."""
+    client = platform.airflow.client
+    run_id = client.trigger(COVARIANCE, {"as_of": "1995-06-01", "engine": "dask"})
+    assert platform.ended(COVARIANCE, run_id) == "success"
+    reference = platform.returned(COVARIANCE, run_id)["reference"]
+    version = platform.registry.catalog.show(reference)
+    assert version.manifest.lineage is not None
+    assert version.manifest.lineage.parameters["problem"] == "covariance"
+    assert {gate.outcome for gate in version.event.gates} == {"passed"}
+    assert platform.registry.audit.version(reference).verified
+    asked = client.trigger(REPRODUCE, {"reference": reference, "engine": "inline"})
+    assert platform.ended(REPRODUCE, asked) == "success"
+    assert client.xcom(REPRODUCE, asked, "reproduce")["reproduced"]
 
 
 def test_a_run_with_bad_input_fails_once_with_one_sentence(platform: Platform) -> None:
