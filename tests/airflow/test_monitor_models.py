@@ -1,4 +1,4 @@
-"""The monitoring pipeline on Airflow's own scheduler: drift is recorded and starts a retraining, once."""
+"""Pipelines on a champion, on Airflow's own scheduler: it is scored, and drift starts a retraining, once."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 
 from domain.registry.events.monitoring import DriftDetectedEvent, ModelMonitoredEvent
+from domain.risk.scoring.forecast_sets import newest
 from tests.places import open_to_others
 from veritasvault.adapters.uri_source import UriSource
 from veritasvault.airflow_local.supervisor import LocalAirflow
@@ -22,7 +23,7 @@ from veritasvault.bootstrap import Application, bootstrap
 pytestmark = [pytest.mark.scheduler, pytest.mark.timeout(2400)]
 
 DAGS = Path(__file__).parents[2] / "dags"
-FORECAST, MONITOR = "volatility_forecast", "monitor_models"
+FORECAST, MONITOR, SCORE = "volatility_forecast", "monitor_models", "score_models"
 ASSETS = ("AAPL", "JNJ", "KO", "XOM")
 TRAINED, CALM, DRIFTED, STILL = "2016-03-31", "2016-06-30", "2016-07-29", "2016-08-01"
 BREAK = dt.date(2016, 7, 15)
@@ -120,6 +121,19 @@ def platform(postgres_url: Callable[[], str]) -> Iterator[Platform]:
             # The next one would, too, and end the drift of this one.
             found.registry.lifecycle.halt(FORECAST, "the first version stays", "olga")
             yield found
+
+
+def test_the_champion_forecasts_each_asset_on_dask(platform: Platform) -> None:
+    """Two blocks of sessions are shared among workers; a run again adds nothing."""
+    params = {"as_of": CALM, "since": TRAINED, "engine": "dask", "model": FORECAST}
+    platform.run(SCORE, params)
+    found = newest(platform.registry.workspace, FORECAST)
+    assert (found.reference, found.first, found.session) == (f"{FORECAST}@1", TRAINED, CALM)
+    rows = pl.DataFrame(found.table())
+    assert rows.filter(pl.col("date") == dt.date.fromisoformat(CALM))["asset"].to_list() == list(ASSETS)
+    assert rows["forecast"].is_between(0.01, 2.0).all()
+    platform.run(SCORE, params)
+    assert len(platform.registry.workspace.kept(f"forecasts/{FORECAST}")) == 1
 
 
 def test_champion_is_monitored_and_drift_starts_one_retraining(platform: Platform) -> None:
