@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from veritasvault.adapters.onnx_artifact import onnx_file
 from veritasvault.cli.options import PATH, json_option, reference_argument
 from veritasvault.cli.output import Printer, Styled, print_json, size
 
@@ -152,6 +151,8 @@ def row_document(row: VersionRow) -> dict[str, Any]:
 
 
 def _version_document(found: ModelVersion, is_signed: bool) -> dict[str, Any]:
+    from veritasvault.adapters.onnx_artifact import onnx_file
+
     event = found.event.to_json()
     manifest = found.manifest
     return {
@@ -171,6 +172,7 @@ def _version_document(found: ModelVersion, is_signed: bool) -> dict[str, Any]:
 
 
 def _print_version(found: ModelVersion, is_signed: bool) -> None:
+    from veritasvault.adapters.onnx_artifact import onnx_file
     from veritasvault.cli.summary import gates_table
 
     row, event, manifest, printer = found.row, found.event, found.manifest, Printer()
