@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +64,7 @@ def model_promotions(compose: Callable[[list[str]], Any]) -> DAG:
 
     It runs when a model was registered, and daily, so that a lost event costs nothing.
     """
-    from airflow.sdk import Param, dag
+    from airflow.sdk import dag
     from airflow.timetables.assets import AssetOrTimeSchedule
     from airflow.timetables.trigger import CronTriggerTimetable
 
@@ -76,13 +76,7 @@ def model_promotions(compose: Callable[[list[str]], Any]) -> DAG:
         description="Puts challengers before those who decide, and the approved in the champion's place.",
         doc_md=inspect.getdoc(compose),
         params={
-            "model": Param(
-                None,
-                type=["null", "string"],
-                enum=[None, *models],
-                title="Model",
-                description="Decide on this model alone, and ask again. Empty: all models.",
-            )
+            "model": model_param(models, "Decide on this model alone, and ask again. Empty: all models.")
         },
         schedule=AssetOrTimeSchedule(
             timetable=CronTriggerTimetable("@daily", timezone="UTC"), assets=[REGISTERED]
@@ -126,7 +120,7 @@ def model_monitoring(compose: Callable[[list[str]], Any]) -> DAG:
 
     It runs daily, and tries again for as long as a session's data may still arrive.
     """
-    from airflow.sdk import Param, dag
+    from airflow.sdk import dag
 
     paths = sorted(Path(inspect.getfile(compose)).parent.glob("*.toml"))
     specs = [ModelSpec.load(path) for path in paths]
@@ -138,19 +132,11 @@ def model_monitoring(compose: Callable[[list[str]], Any]) -> DAG:
         description="Compares what champions see with their training; drift starts a retraining.",
         doc_md=inspect.getdoc(compose),
         params={
-            "model": Param(
-                None,
-                type=["null", "string"],
-                enum=[None, *(spec.name for spec in specs)],
-                title="Model",
-                description="Monitor this model's champion alone. Empty: all models.",
+            "model": model_param(
+                (spec.name for spec in specs), "Monitor this model's champion alone. Empty: all models."
             ),
-            "as_of": Param(
-                None,
-                type=["null", "string"],
-                format="date",
-                title="As-of date",
-                description="The last session to look at. Empty: that of the run's logical date, or now.",
+            "as_of": day_param(
+                "As-of date", "The last session to look at. Empty: that of the run's logical date, or now."
             ),
         },
         schedule="@daily",
@@ -216,12 +202,8 @@ def form(spec: ModelSpec) -> dict[str, Param]:
 
     require_open("data.source", spec.data.source)
     fields = {
-        "as_of": Param(
-            None,
-            type=["null", "string"],
-            format="date",
-            title="As-of date",
-            description="The run sees nothing after this day. Empty: the run's logical date, or now.",
+        "as_of": day_param(
+            "As-of date", "The run sees nothing after this day. Empty: the run's logical date, or now."
         ),
         "engine": Param(
             ENGINES[0],
@@ -296,3 +278,17 @@ def _card(spec: ModelSpec) -> str:
         f"**Intended use.** {model['intended_use']}\n\n**Limitations.** {model['limitations']}\n\n"
         f"**Features.** {', '.join(spec.columns)}\n\n**Target.** {spec.target}\n\n**Gates.** {gates}"
     )
+
+
+def model_param(names: Iterable[str], description: str) -> Param:
+    """A form's field for one of some models, or none."""
+    from airflow.sdk import Param
+
+    return Param(None, type=["null", "string"], enum=[None, *names], title="Model", description=description)
+
+
+def day_param(title: str, description: str) -> Param:
+    """A form's field for a day that may be left out."""
+    from airflow.sdk import Param
+
+    return Param(None, type=["null", "string"], format="date", title=title, description=description)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from domain.risk.spec import ModelSpec
 from veritasvault.bootstrap import ENGINES, bootstrap
 from veritasvault.tasks.alerts import alerts
-from veritasvault.tasks.dags import default_args
+from veritasvault.tasks.dags import day_param, default_args, model_param
 
 if TYPE_CHECKING:
     from airflow.sdk import DAG
@@ -36,26 +36,15 @@ def model_scoring(compose: Callable[[list[str]], Any]) -> DAG:
         description="Writes what champions forecast for the last session.",
         doc_md=inspect.getdoc(compose),
         params={
-            "model": Param(
-                None,
-                type=["null", "string"],
-                enum=[None, *(spec.name for spec in specs)],
-                title="Model",
-                description="Forecasts of this model's champion alone. Empty: of all models'.",
+            "model": model_param(
+                (spec.name for spec in specs),
+                "Forecasts of this model's champion alone. Empty: of all models'.",
             ),
-            "as_of": Param(
-                None,
-                type=["null", "string"],
-                format="date",
-                title="As-of date",
-                description="The session to forecast on. Empty: that of the run's logical date, or now.",
+            "as_of": day_param(
+                "As-of date", "The session to forecast on. Empty: that of the run's logical date, or now."
             ),
-            "since": Param(
-                None,
-                type=["null", "string"],
-                format="date",
-                title="Since",
-                description="Forecast on every session from this day on, too. Empty: on the one session.",
+            "since": day_param(
+                "Since", "Forecast on every session from this day on, too. Empty: on the one session."
             ),
             "engine": Param(
                 ENGINES[0],
