@@ -1,16 +1,14 @@
-"""Runs the real console script in a process of its own, and makes a home with something in it."""
+"""Runs the real command in a process of its own, and makes a home with something in it."""
 
 from __future__ import annotations
 
-import ctypes
 import datetime as dt
 import json
 import os
-import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from domain.registry.evidence import Attachment, DataValidation, Evidence, LookA
 from domain.registry.gates import BetterThanBaseline, DataValidated, NoLookAhead, Threshold
 from domain.registry.lineage import Lineage
 from domain.registry.metadata import ModelMetadata
+from tests.cli.warm_veritas import BYTECODE, WarmVeritas
 from veritasvault.bootstrap import Application, bootstrap
 
 SCRIPT = Path(sys.executable).parent / "veritas"
@@ -33,9 +32,11 @@ METADATA = {
     "limitations": "US equities only",
 }
 PATIENCE = 120.0
-_DROP_CAPABILITY = 24  # PR_CAPBSET_DROP, see prctl(2)
-# Compiled once for all commands, wherever the sources may be read-only.
-_BYTECODE = tempfile.TemporaryDirectory(prefix="veritas-bytecode-")
+_PERMISSIONS = (1, 2)
+"""CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH, which let root ignore permissions."""
+
+_warm = cache(WarmVeritas)
+"""One for each process that runs tests; it ends with it, when the other end of its socket is closed."""
 
 
 @dataclass(frozen=True)
@@ -69,19 +70,11 @@ class Console:
 
     def run(self, *arguments: object, code: int | None = 0) -> Answer:
         """Run `veritas` and require the exit code; no command may print a traceback."""
-        done = subprocess.run(
-            self.command(arguments),
-            cwd=self.directory,
-            env=self.environment(),
-            preexec_fn=_obey_permissions if self.obeys_permissions else None,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
-        answer = Answer(done.returncode, done.stdout, done.stderr)
-        assert "Traceback" not in done.stderr + done.stdout, answer
-        assert code is None or done.returncode == code, answer
+        drop = _PERMISSIONS if self.obeys_permissions and os.geteuid() == 0 else ()
+        given = [str(argument) for argument in arguments]
+        answer = Answer(*_warm().run(given, self.directory, self.environment(), drop, patience=PATIENCE))
+        assert "Traceback" not in answer.err + answer.out, answer
+        assert code is None or answer.code == code, answer
         return answer
 
     def command(self, arguments: Sequence[object]) -> list[str]:
@@ -91,7 +84,7 @@ class Console:
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "JAVA_HOME") if name in os.environ}
         return {
             **kept,
-            "PYTHONPYCACHEPREFIX": _BYTECODE.name,
+            "PYTHONPYCACHEPREFIX": BYTECODE.name,
             "VERITAS_HOME": str(self.home),
             "VERITAS_CODE_VERSION": "test",
             **self.settings,
@@ -103,13 +96,6 @@ class Console:
 
     def application(self) -> Application:
         return bootstrap({"VERITAS_HOME": str(self.home), "VERITAS_CODE_VERSION": "test"})
-
-
-def _obey_permissions() -> None:
-    """Take from root what lets it ignore permissions: CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH."""
-    if os.geteuid() == 0:
-        for capability in (1, 2):
-            assert ctypes.CDLL(None).prctl(_DROP_CAPABILITY, capability) == 0
 
 
 def vendor_model(directory: Path) -> tuple[Path, Path]:
