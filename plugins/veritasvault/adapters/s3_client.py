@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from domain.registry.errors import DomainException, IntegrityError, InvalidInput, Unavailable
@@ -147,8 +148,11 @@ def own_client(
 
     def make() -> Any:
         import boto3
+        from botocore.session import Session
 
-        session: Any = boto3.session.Session()
+        core = Session()
+        core.register_component("data_loader", _service_models(core.get_config_variable("data_path")))
+        session: Any = boto3.session.Session(botocore_session=core)
         return session.client(
             "s3",
             endpoint_url=endpoint_url,
@@ -158,6 +162,14 @@ def own_client(
         )
 
     return make
+
+
+@cache
+def _service_models(search_path: str | None) -> Any:
+    """What reads the descriptions of services: parsed once in each process, they are most of a new client."""
+    from botocore.loaders import create_loader
+
+    return create_loader(search_path)
 
 
 def airflow_client(connection: str, endpoint_url: str | None, *, deleting: bool = False) -> ClientFactory:
