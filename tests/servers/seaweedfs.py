@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import json
+import os
 import shutil
 import signal
 import socket
@@ -82,6 +83,7 @@ def seaweedfs(directory: Path) -> Iterator[S3Server]:
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd=directory,
+            env={**os.environ, "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1"},
             preexec_fn=_die_with_parent,
         )
     server = S3Server(f"http://127.0.0.1:{ports['s3.port']}", access_key, secret_key)
@@ -108,7 +110,7 @@ def _command(directory: Path, config: Path, ports: dict[str, int]) -> list[str]:
         "ip.bind": "127.0.0.1",
         "master.telemetry": "false",
         "master.volumeSizeLimitMB": 1024,
-        "volume.max": 10_000,  # each bucket takes seven at once, and none of them takes room
+        "volume.max": 10_000,  # each bucket has its own
         "volume.preStopSeconds": 0,
         "filer.localSocket": directory / "filer.sock",
         "s3.localSocket": directory / "s3.sock",

@@ -106,7 +106,7 @@ def server_environment(base: Mapping[str, str], port: int, parallelism: int) -> 
         # Our plugin's own section: some seconds once, for a third of the processor time of every run.
         "AIRFLOW__VERITASVAULT__PRELOAD": "True",
         # An idle second between two tasks of a run is most of what a short run takes.
-        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
+        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.25",
         "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
         # A DAG file that somebody just wrote shows up within seconds, not within five minutes.
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
