@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -18,6 +19,12 @@ pytest_plugins = [
     "tests.servers.git_lfs",
 ]
 
+TESTS = Path(__file__).parent
+AIRFLOW = "airflow"
+AIRFLOWS = ("airflow/", "console/test_run_in_browser.py", "docs/test_add_a_model.py")
+SLOWEST = (*AIRFLOWS, "exactly_once/", "reproduction/", "console/", "cli/", "contracts/")
+"""Parts of the tests that take minutes, in the order in which they begin."""
+
 # The machine's speed says nothing about the code, and a failure has to be the same everywhere.
 settings.register_profile("project", deadline=None, derandomize=True)
 settings.load_profile("project")
@@ -25,6 +32,22 @@ settings.load_profile("project")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--pictures", action="store_true", help="write the pictures of docs/images anew")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files stay whole, and one worker has all that starts an Airflow: two would wait for each other.
+
+    What takes minutes begins first, so that in the end no worker waits for another.
+    """
+    for item in items:
+        file = item.path.relative_to(TESTS).as_posix()
+        item.add_marker(pytest.mark.xdist_group(AIRFLOW if file.startswith(AIRFLOWS) else file))
+    items.sort(key=lambda item: _begins(item.path.relative_to(TESTS).as_posix()))
+
+
+def _begins(file: str) -> int:
+    return next((place for place, slow in enumerate(SLOWEST) if file.startswith(slow)), len(SLOWEST))
 
 
 @pytest.fixture(autouse=True)

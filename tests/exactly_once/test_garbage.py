@@ -23,6 +23,7 @@ from tests.exactly_once.candidates import register, write_artifact
 from veritasvault.bootstrap import Application, bootstrap
 from veritasvault.settings import Settings
 
+pytestmark = pytest.mark.timeout(2400)
 WORKERS = 3
 LEASE = dt.timedelta(seconds=4)
 NOTHING = dt.timedelta()

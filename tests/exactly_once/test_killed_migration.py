@@ -12,6 +12,8 @@ from tests.exactly_once.candidates import register
 from tests.exactly_once.kill_points import Outcome, in_child
 from veritasvault.bootstrap import Application, bootstrap
 
+pytestmark = pytest.mark.timeout(2400)
+
 KILLED: dict[str, tuple[tuple[str, ...], int]] = {
     # Flushing changes nothing that a kill could show.
     "filesystem-sqlite": (("mkdir", "link", "rename", "replace", "SQL"), 40),
