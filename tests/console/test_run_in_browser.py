@@ -110,7 +110,7 @@ def signed_in(browser: Browser, airflow: LocalAirflow, person: str) -> Page:
     page.fill("input[name=username]", person)
     page.fill("input[name=password]", passwords(airflow.environment)[person])
     page.click("button[type=submit]")
-    page.get_by_role("link", name="Models").wait_for()
+    page.get_by_role("link", name="Models", exact=True).wait_for()
     return page
 
 
