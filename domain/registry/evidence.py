@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from domain.registry.canonical import Digest, as_digest, digest_of
@@ -42,6 +42,19 @@ class LookAhead:
 
 
 @dataclass(frozen=True, slots=True)
+class OnnxAgreement:
+    """How well an ONNX file, run by ONNX Runtime, answers as the trained model does.
+
+    Attributes:
+        rows: how many rows both answered.
+        difference: the largest difference between two answers, as a fraction of the model's.
+    """
+
+    rows: int
+    difference: float
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """Facts that gates judge; deterministic for a recipe, so it holds no times and no hosts.
 
@@ -53,7 +66,7 @@ class Evidence:
         data_validation: None when no data was validated.
         look_ahead: None when nothing was probed.
         details: further figures and texts for the model card, plain JSON; of their values gates judge
-            `comparisons` alone.
+            `comparisons` and `onnx` alone.
     """
 
     metrics: Mapping[str, float] = field(default_factory=dict)
@@ -88,6 +101,24 @@ class Evidence:
             if (found.get("metric"), found.get("against")) == (metric, against) and isinstance(value, float):
                 return value
         return None
+
+    def onnx_agreement(self) -> OnnxAgreement | None:
+        """How well the ONNX file answers as the model does, if that is known.
+
+        It is found in the details, whose object `onnx` has `rows` and `difference`.
+        """
+        found = self.details.get("onnx")
+        if not isinstance(found, Mapping):
+            return None
+        rows, difference = found.get("rows"), found.get("difference")
+        if not isinstance(rows, int) or not isinstance(difference, int | float):
+            return None
+        return OnnxAgreement(rows, float(difference))
+
+    def with_onnx(self, agreement: OnnxAgreement | None) -> Evidence:
+        """The same with what is known of the ONNX file; None is recorded as well: there is none."""
+        found = None if agreement is None else asdict(agreement)
+        return replace(self, details={**self.details, "onnx": found})
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -211,6 +211,36 @@ class NoLookAhead:
 
 
 @dataclass(frozen=True, slots=True)
+class AgreesWithOnnx:
+    """The ONNX file that services run answers as the trained model does, but for the fraction `tolerance`.
+
+    Both compute in float64; what is left is the order of sums.
+    """
+
+    KIND: ClassVar[str] = "onnx_agreement"
+    label: ClassVar[str] = "agreement of the ONNX file"
+
+    tolerance: float = 1e-9
+
+    def __post_init__(self) -> None:
+        tolerance = _number("gates.tolerance", self.tolerance)
+        if not 0 < tolerance < 1:
+            raise InvalidInput("gates.tolerance", tolerance, "give a fraction above 0, such as 1e-9")
+        object.__setattr__(self, "tolerance", tolerance)
+
+    def judge(self, evidence: Evidence) -> GateResult:
+        found = evidence.onnx_agreement()
+        if found is None or not found.rows:
+            return _missing(self.label, "an ONNX form of the model")
+        figures = {"rows": float(found.rows), "difference": found.difference, "tolerance": self.tolerance}
+        reason = (
+            f"on {found.rows} rows ONNX Runtime differs from the trained model by at most"
+            f" {found.difference:.2g} of its answer, {self.tolerance:g} is allowed"
+        )
+        return _result(self.label, found.difference <= self.tolerance, reason, figures)
+
+
+@dataclass(frozen=True, slots=True)
 class CompleteCard:
     """The evidence fills every section of the model card that the risk tier requires.
 
@@ -239,7 +269,15 @@ class CompleteCard:
 
 GATES: Mapping[str, Callable[..., Gate]] = {
     gate.KIND: gate
-    for gate in (Threshold, BetterThanBaseline, DataValidated, Coverage, NoLookAhead, CompleteCard)
+    for gate in (
+        Threshold,
+        BetterThanBaseline,
+        DataValidated,
+        Coverage,
+        NoLookAhead,
+        AgreesWithOnnx,
+        CompleteCard,
+    )
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from domain.registry.errors import InvalidInput
 
@@ -42,5 +42,5 @@ class AsRegistered:
     def predict(self, features: Floats) -> Floats:
         return self._forecasts.forecast(self._reference, features, self._names)
 
-    def save(self, directory: Path) -> None:
+    def save(self, directory: Path) -> NoReturn:
         raise InvalidInput("REF", self._reference, "it is stored already")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from domain.registry.canonical import encode
 from domain.registry.catalog import ModelCatalog
 from domain.registry.errors import InvalidInput
-from domain.registry.evidence import DataValidation, Evidence, GateResult
+from domain.registry.evidence import DataValidation, Evidence, GateResult, OnnxAgreement
 from domain.registry.gates import judge_all
 from domain.registry.lifecycle.service import ModelLifecycle
 from domain.registry.ports import ModelRegistryPort, VersionRow
@@ -86,8 +86,10 @@ class OutsideEvaluation:
         features = pipeline.prepare(rows, engine)
         validation = pipeline.validate(features, f"{row.name}@{row.version} as of {rows.session}")
         registered = AsRegistered(self._parts.forecasts, f"{row.name}@{row.version}")
-        _, _, found = pipeline.evaluate(features, registered, {})
+        training, _, found = pipeline.evaluate(features, registered, {})
         checked, _ = read_record(Path(validation.path))
+        # What was evaluated is the file itself, run by ONNX Runtime: nothing else can be evaluated.
+        found = found.with_onnx(OnnxAgreement(int(training.known.sum()), 0.0))
         evidence = replace(
             found,
             data_validation=DataValidation(checked["checked"], tuple(checked["failures"])),

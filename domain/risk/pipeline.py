@@ -264,7 +264,7 @@ class ModelPipeline:
             model = problem(spec.problem).fit(
                 training, labelled, rival.trainer, rival.parameters, spec.training.seed
             )
-            model.save(artifact)
+            evidence = evidence.with_onnx(model.save(artifact))
             manifest = Manifest(spec.metadata(rival.trainer.framework), lineage, artifact_in(artifact))
             attachments = (
                 *parts.plots(spec.problem, spec.name, winner.evaluation),

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 from domain.registry.canonical import Digest
-from domain.registry.evidence import Attachment, DataValidation
+from domain.registry.evidence import Attachment, DataValidation, OnnxAgreement
 
 if TYPE_CHECKING:
     import numpy as np
@@ -116,8 +116,12 @@ class TrainedModel(Protocol):
     def predict(self, features: Floats) -> Floats:
         """What its problem asks for; forecasts of shape (n,) for features of shape (n, k) if it forecasts."""
 
-    def save(self, directory: Path) -> None:
-        """Write the artifact in an allowed format; the same model gives the same bytes."""
+    def save(self, directory: Path) -> OnnxAgreement | None:
+        """Write the artifact in an allowed format; the same model gives the same bytes.
+
+        Returns:
+            How well the ONNX file that it wrote answers as the model does; None if it wrote none.
+        """
 
 
 class RegisteredForecastPort(Protocol):

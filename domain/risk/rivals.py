@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from domain.registry.canonical import digest_of
-from domain.registry.evidence import DataValidation, Evidence
+from domain.registry.evidence import DataValidation, Evidence, OnnxAgreement
 from domain.registry.gates import Gate, judge_all
 from domain.risk.parameters import choose
 from domain.risk.ports import TrackedRun
@@ -50,8 +50,12 @@ class Contender:
     def judged(
         cls, rival: Rival, evaluation: Evaluated, evidence: Evidence, gates: Sequence[Gate]
     ) -> Contender:
-        """With the gates' judgement, but for the data: it is the same for all, and not validated yet."""
-        results = judge_all(gates, replace(evidence, data_validation=DataValidation(1)))
+        """With the gates' judgement, but for what is not known yet.
+
+        The data is the same for all and validated later; the ONNX file is of the one that is trained last.
+        """
+        supposed = replace(evidence, data_validation=DataValidation(1)).with_onnx(OnnxAgreement(1, 0.0))
+        results = judge_all(gates, supposed)
         failed = tuple(result.gate for result in results if result.outcome != "passed")
         return cls(rival, evaluation, evidence, failed)
 

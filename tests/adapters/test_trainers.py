@@ -156,6 +156,8 @@ def test_an_onnx_file_that_forecasts_otherwise_is_not_kept(tmp_path: Path) -> No
     assert isinstance(model, OnnxModel)
     assert isinstance(model.predictor, LogLinear)
     other = replace(model.predictor, weights=model.predictor.weights * (1 + 1e-9))
+    agreement = onnx_export.require_agreement(model.predictor.to_onnx(), model.predictor, model.probes)
+    assert (agreement.rows, agreement.difference < 1e-14) == (len(model.probes), True)
     with pytest.raises(IntegrityError, match="cannot be run"):
         onnx_export.require_agreement(b"no model", model.predictor, model.probes)
 

@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 
 from domain.registry.errors import InvalidInput
-from domain.registry.evidence import DataValidation, Evidence, LookAhead
+from domain.registry.evidence import DataValidation, Evidence, LookAhead, OnnxAgreement
 from domain.registry.gates import (
     GATES,
+    AgreesWithOnnx,
     BetterThanBaseline,
     CompleteCard,
     Coverage,
@@ -32,7 +33,7 @@ GOOD = Evidence(
     data_validation=DataValidation(12),
     look_ahead=LookAhead(("2020-01-02",), 8),
     details=card_examples.DETAILS,
-)
+).with_onnx(OnnxAgreement(65, 2e-15))
 ALL: list[Gate] = [
     Threshold("qlike", maximum=1.0),
     Threshold("rmse", minimum=0.0, maximum=0.4),
@@ -40,6 +41,7 @@ ALL: list[Gate] = [
     DataValidated(),
     Coverage(),
     NoLookAhead(),
+    AgreesWithOnnx(),
     CompleteCard(RiskTier.HIGH),
 ]
 
@@ -75,6 +77,10 @@ def test_no_evidence_fails_every_gate() -> None:
         (NoLookAhead(), Evidence(look_ahead=LookAhead((), 8)), "no figures for a probe"),
         (NoLookAhead(), Evidence(look_ahead=LookAhead(("2020-01-02",), 0)), "no figures for a probe"),
         (DataValidated(), Evidence(data_validation=DataValidation(0)), "no figures for a data validation"),
+        (AgreesWithOnnx(1e-15), GOOD, "by at most 2e-15 of its answer, 1e-15 is allowed"),
+        (AgreesWithOnnx(), GOOD.with_onnx(OnnxAgreement(65, float("nan"))), "by at most nan"),
+        (AgreesWithOnnx(), GOOD.with_onnx(OnnxAgreement(0, 0.0)), "no figures for an ONNX form"),
+        (AgreesWithOnnx(), GOOD.with_onnx(None), "no figures for an ONNX form of the model"),
         (
             CompleteCard(RiskTier.LOW),
             replace(GOOD, details={**GOOD.details, "target": None}),
@@ -119,6 +125,7 @@ def test_equal_to_the_baseline_is_not_better() -> None:
         ("better_than_baseline", {"metric": "qlike", "baseline": "ewma", "p_value": 0}, "gates.p_value"),
         ("coverage", {"minimum": 0}, "gates.minimum"),
         ("coverage", {"most": 1}, "gates[0]"),
+        ("onnx_agreement", {"tolerance": 0}, "gates.tolerance"),
         ("complete_card", {"risk_tier": 4}, "gates.risk_tier"),
     ],
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from domain.registry.card import details
@@ -96,10 +96,24 @@ def training(subject: Subject) -> Blocks:
             (
                 *((name, Code(str(parameters[name]))) for name in names),
                 ("seed", Code(str(lineage.seed))),
+                *_served(subject),
             ),
             "Trainer and parameters",
         ),
     )
+
+
+def _served(subject: Subject) -> Iterator[tuple[str, Cell]]:
+    """How well the ONNX file answers as the model does; nothing where nobody compared them."""
+    evidence = subject.evidence
+    if evidence is None or "onnx" not in evidence.details:
+        return
+    found = evidence.onnx_agreement()
+    if found is None:
+        yield "ONNX form", "none: services need the trainer's framework to run this model"
+    else:
+        said = f"differs on {found.rows} rows by at most {found.difference:.2g} of the model's answer"
+        yield "ONNX form", said
 
 
 def compared(subject: Subject) -> Blocks:

@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from domain.registry.errors import InvalidInput
-from domain.registry.evidence import Evidence
+from domain.registry.evidence import Evidence, OnnxAgreement
 from domain.registry.gates import CHAMPION
 from domain.risk.covariance.evaluation import (
     CovarianceEvaluation,
@@ -50,8 +50,8 @@ class Fitted:
         """The annualised covariance (k, k) of returns (n, k)."""
         return self.model.predict(features)
 
-    def save(self, directory: Path) -> None:
-        self.model.save(directory)
+    def save(self, directory: Path) -> OnnxAgreement | None:
+        return self.model.save(directory)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from domain.registry.canonical import encode
 from domain.registry.errors import InvalidInput
+from domain.registry.evidence import OnnxAgreement
 from domain.risk.covariance.parameters import PARAMETERS
 from domain.risk.parameters import choose
 from domain.risk.ports import TrainedModel, TrainerParameter, TrainerPort
@@ -95,7 +96,7 @@ class CovarianceModel:
         with one_thread():
             return self.estimator.predict(features)
 
-    def save(self, directory: Path) -> None:
+    def save(self, directory: Path) -> OnnxAgreement:
         """Write model.onnx and its signature.
 
         Raises:
@@ -103,9 +104,10 @@ class CovarianceModel:
         """
         content = to_onnx(self.estimator, len(self.assets))
         with one_thread():
-            require_agreement(content, self.estimator, self.newest)
+            agreement = require_agreement(content, self.estimator, self.newest)
         (directory / MODEL).write_bytes(content)
         (directory / SIGNATURE).write_bytes(encode(self._signature()))
+        return agreement
 
     def _signature(self) -> dict[str, Any]:
         """What the model takes and gives, for whoever loads it without this code."""

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from domain.registry.errors import IntegrityError
+from domain.registry.evidence import OnnxAgreement
 
 if TYPE_CHECKING:
     import numpy as np
@@ -90,8 +91,13 @@ def run_onnx(content: bytes, features: Floats, *, given: str = INPUT, answer: st
     return forecasts
 
 
-def require_agreement(content: bytes, predictor: Predictor, probes: Floats, *, answer: str = OUTPUT) -> None:
+def require_agreement(
+    content: bytes, predictor: Predictor, probes: Floats, *, answer: str = OUTPUT
+) -> OnnxAgreement:
     """Check that the file forecasts what the predictor does, on probes of shape (n, k).
+
+    Returns:
+        By how much it differs.
 
     Raises:
         IntegrityError: it forecasts otherwise, or cannot be run.
@@ -109,3 +115,4 @@ def require_agreement(content: bytes, predictor: Predictor, probes: Floats, *, a
             f"model.onnx forecasts otherwise than the trained model: by {worst:.3g} of its value,"
             f" {TOLERANCE:g} is allowed"
         )
+    return OnnxAgreement(len(probes), worst)

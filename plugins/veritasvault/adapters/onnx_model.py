@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from domain.registry.canonical import encode
 from domain.registry.errors import InvalidInput
+from domain.registry.evidence import OnnxAgreement
 from veritasvault.adapters.onnx_export import INPUT, OUTPUT, Predictor, require_agreement
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class OnnxModel:
         with one_thread():
             return self.predictor.predict(matrix(features, len(self.names)))
 
-    def save(self, directory: Path) -> None:
+    def save(self, directory: Path) -> OnnxAgreement:
         """Write model.onnx, its signature and the framework's own form.
 
         Raises:
@@ -58,11 +59,12 @@ class OnnxModel:
         """
         content = self.predictor.to_onnx()
         with one_thread():
-            require_agreement(content, self.predictor, self.probes, answer=self.output)
+            agreement = require_agreement(content, self.predictor, self.probes, answer=self.output)
         (directory / MODEL).write_bytes(content)
         _write_signature(directory, self.names, self.output, self.unit)
         if self.write_native is not None:
             self.write_native(directory)
+        return agreement
 
 
 def checked(features: Floats, target: Floats, names: Sequence[str]) -> tuple[Floats, Floats, tuple[str, ...]]:

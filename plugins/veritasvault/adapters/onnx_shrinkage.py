@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from domain.registry.errors import IntegrityError
+from domain.registry.evidence import OnnxAgreement
 from veritasvault.adapters.onnx_export import TOLERANCE, model_bytes, run_onnx
 
 if TYPE_CHECKING:
@@ -72,10 +73,13 @@ def to_onnx(estimator: Shrinkage, width: int) -> bytes:
     )
 
 
-def require_agreement(content: bytes, estimator: Shrinkage, returns: Floats) -> None:
+def require_agreement(content: bytes, estimator: Shrinkage, returns: Floats) -> OnnxAgreement:
     """Check that the file gives the covariance that the estimator does, of returns of shape (n, k).
 
     In units of the two assets' volatilities, for a covariance may be as near to 0 as it likes.
+
+    Returns:
+        By how much it differs, over the rows of the covariance.
 
     Raises:
         IntegrityError: it gives another, or cannot be run.
@@ -95,6 +99,7 @@ def require_agreement(content: bytes, estimator: Shrinkage, returns: Floats) -> 
             f"model.onnx gives another covariance than the trained model: by {worst:.3g} of the volatilities,"
             f" {TOLERANCE:g} is allowed"
         )
+    return OnnxAgreement(len(expected), worst)
 
 
 Nodes = tuple[list[Any], Mapping[str, Any]]
