@@ -41,7 +41,7 @@ up: $(RUNTIME) ## Airflow with its UI on loopback, until Ctrl-C
 	@exec $(BIN)/python -m veritasvault.airflow_local up
 
 test: programs lint ## Install what tests need, check style, types and layers, and run the tests
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # Root installs what is missing where there is apt-get; everybody else is told what to install.
 programs:

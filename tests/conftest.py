@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadFileScheduling
 
 pytest_plugins = [
     "tests.servers.mlflow_server",
@@ -34,20 +36,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--pictures", action="store_true", help="write the pictures of docs/images anew")
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files stay whole, and one worker has all that starts an Airflow: two would wait for each other.
-
-    What takes minutes begins first, so that in the end no worker waits for another.
-    """
-    for item in items:
-        file = item.path.relative_to(TESTS).as_posix()
-        item.add_marker(pytest.mark.xdist_group(AIRFLOW if file.startswith(AIRFLOWS) else file))
+    """What takes minutes begins first, so that in the end no worker waits for another."""
     items.sort(key=lambda item: _begins(item.path.relative_to(TESTS).as_posix()))
 
 
 def _begins(file: str) -> int:
     return next((place for place, slow in enumerate(SLOWEST) if file.startswith(slow)), len(SLOWEST))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:
+    return OneAirflow(config, log)
+
+
+class OneAirflow(LoadFileScheduling):
+    """Files stay whole, and one worker has all that starts an Airflow: two would wait for each other."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = str(super()._split_scope(nodeid))
+        return AIRFLOW if file.removeprefix("tests/").startswith(AIRFLOWS) else file
 
 
 @pytest.fixture(autouse=True)
