@@ -5,17 +5,19 @@ from __future__ import annotations
 import math
 import operator
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Self
+from zipfile import ZipFile
 
 import psutil
 import pytest
@@ -40,6 +42,7 @@ from veritasvault.adapters.dask_prep import DaskPrepEngine
 from veritasvault.adapters.inline_prep import InlinePrepEngine
 from veritasvault.adapters.on_demand_prep import OnDemandPrepEngine
 from veritasvault.adapters.ray_prep import RayPrepEngine
+from veritasvault.adapters.shipped_code import code_archive
 from veritasvault.adapters.spark_prep import SparkPrepEngine
 
 
@@ -80,6 +83,7 @@ def _spark(_: Path, stack: ExitStack) -> Case:
 
 def _running_spark(start: Callable[[Path], Iterator[Cluster]], scratch: Path, stack: ExitStack) -> Case:
     cluster = stack.enter_context(start(scratch))  # type: ignore[arg-type]
+    stack.enter_context(pytest.MonkeyPatch.context()).setenv("PYSPARK_PYTHON", cluster.python)
     return Case(stack.enter_context(SparkPrepEngine(cluster.address)), cluster.workers, 2)
 
 
@@ -216,6 +220,52 @@ def test_an_engine_starts_for_the_first_work_that_can_be_shared_and_only_once() 
 def test_a_single_task_fails_as_it_would_on_an_engine() -> None:
     with OnDemandPrepEngine(_Started()) as engine, pytest.raises(Unavailable, match="ZeroDivisionError"):
         engine.map(partial(operator.truediv, 1), [0])
+
+
+@pytest.mark.parametrize(
+    ("start", "connect"),
+    [
+        pytest.param(dask_cluster, lambda place: DaskPrepEngine(place), id="dask"),
+        pytest.param(
+            spark_standalone,
+            lambda place: SparkPrepEngine(place),
+            id="spark, standalone",
+            marks=pytest.mark.spark,
+        ),
+        pytest.param(
+            spark_connect, lambda place: SparkPrepEngine(place), id="spark, connect", marks=pytest.mark.spark
+        ),
+    ],
+)
+def test_a_cluster_gets_the_code_and_runs_a_killed_workers_tasks_again_with_the_same_digest(
+    start: Callable[[Path], AbstractContextManager[Cluster]],
+    connect: Callable[[str], PrepEnginePort],
+    sample: Dataset,
+    expected: Digest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Workers that do not have the project import what was sent, also those that replace a killed one."""
+    with start(tmp_path) as cluster:
+        monkeypatch.setenv("PYSPARK_PYTHON", cluster.python)
+        with connect(cluster.address) as engine:
+            for found in engine.map(find_spec, ["domain", "veritasvault"]):
+                assert found is not None
+                assert re.search(r"veritas-[0-9a-f]{16}\.zip", str(found.origin))
+            (tmp_path / "marks").mkdir()
+            assert len(engine.map(partial(die_once, tmp_path / "marks"), range(20))) == 20
+            assert (tmp_path / "marks" / "died").exists()
+            made = prepare(sample, full_definition(), engine, tmp_path / "features", tasks=4)
+            assert made.dataset.digest == expected
+
+
+def test_the_code_that_is_sent_has_the_name_of_its_bytes() -> None:
+    """The same code twice is the same file, so that a worker imports it once."""
+    with code_archive() as first, code_archive() as second:
+        assert (first.name, first.read_bytes()) == (second.name, second.read_bytes())
+        with ZipFile(first) as archive:
+            assert {name.partition("/")[0] for name in archive.namelist()} == {"domain", "veritasvault"}
+    assert not first.exists()
 
 
 def test_dask_spreads_the_work_over_all_its_processes(sample: Dataset, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import sysconfig
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -42,15 +43,20 @@ _RAY = {
 
 @dataclass(frozen=True)
 class Cluster:
-    """Where a cluster answers, and the processes under which its work is done."""
+    """Where a cluster answers, and the processes under which its work is done.
+
+    Attributes:
+        python: the interpreter of workers that do not have the project.
+    """
 
     address: str
     workers: tuple[int, ...]
+    python: str = sys.executable
 
 
 @contextmanager
 def dask_cluster(scratch: Path, workers: int = 2) -> Iterator[Cluster]:
-    """A Dask scheduler and worker processes."""
+    """A Dask scheduler, and worker processes that do not have the project."""
     with ExitStack() as stack:
         port = free_port()
         command = [
@@ -77,8 +83,9 @@ def dask_cluster(scratch: Path, workers: int = 2) -> Iterator[Cluster]:
             "--local-directory",
             str(scratch),
         ]
+        python = _python_without_project(scratch)
         started = [
-            _start([sys.executable, "-m", *command], scratch / f"worker-{number}.log", stack)
+            _start([python, "-m", *command], scratch / f"worker-{number}.log", stack)
             for number in range(workers)
         ]
         yield Cluster(address, tuple(worker.pid for worker in started))
@@ -98,7 +105,7 @@ def spark_standalone(scratch: Path) -> Iterator[Cluster]:
         worker += ["--memory", "2g", "--work-dir", str(scratch / "work")]
         started = _start(worker, scratch / "worker.log", stack)
         _wait_for_port(worker_port, started)
-        yield Cluster(address, (started.pid,))
+        yield Cluster(address, (started.pid,), _python_without_project(scratch))
 
 
 @contextmanager
@@ -114,11 +121,12 @@ def spark_connect(scratch: Path) -> Iterator[Cluster]:
             "spark.ui.enabled": "false",
             "spark.sql.warehouse.dir": str(scratch / "warehouse"),
         }
-        command = [*_spark_class(), "org.apache.spark.deploy.SparkSubmit", "--master", "local[2]"]
+        command = [*_spark_class(), "org.apache.spark.deploy.SparkSubmit", "--master", "local[2,4]"]
         command += ["--class", "org.apache.spark.sql.connect.service.SparkConnectServer"]
         for name, value in settings.items():
             command += ["--conf", f"{name}={value}"]
-        server = _start([*command, "spark-internal"], scratch / "connect.log", stack)
+        workers = {"PYSPARK_PYTHON": _python_without_project(scratch)}
+        server = _start([*command, "spark-internal"], scratch / "connect.log", stack, workers)
         _wait_for_port(port, server)
         yield Cluster(f"sc://{LOOPBACK}:{port}", (server.pid,))
 
@@ -150,6 +158,20 @@ def _ray_node(command: list[str], log: Path, stack: ExitStack) -> subprocess.Pop
             node = _start(command, log, stack, _RAY)
         time.sleep(0.05)
     return node
+
+
+def _python_without_project(scratch: Path) -> str:
+    """An interpreter with what is installed here, but for what .pth files install, as this project.
+
+    The tests' own tasks, which nobody sends along, are found from the root of the checkout; there the
+    project's domain lies beside them, its adapters do not.
+    """
+    interpreter = Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}"
+    packages = os.pathsep.join((sysconfig.get_path("purelib"), str(Path(__file__).parents[2])))
+    script = scratch / "python-without-project"
+    script.write_text(f'#!/bin/sh\nPYTHONPATH="{packages}:$PYTHONPATH" exec "{interpreter}" "$@"\n')
+    script.chmod(0o755)
+    return str(script)
 
 
 def free_port() -> int:

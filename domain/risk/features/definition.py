@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from pathlib import Path
+from importlib.resources import files
 
 import pyarrow as pa
 
@@ -145,18 +145,29 @@ def _digest(references: tuple[str, ...], target: str) -> Digest:
             "format": FORMAT,
             "columns": list(references),
             "target": target,
-            "code": {name: digest(path.read_bytes()) for name, path in sorted(_sources(modules).items())},
+            "code": {name: digest(source) for name, source in sorted(_sources(modules).items())},
         }
     )
 
 
-def _sources(modules: set[str]) -> dict[str, Path]:
-    """The files whose code decides the values: this package, its drivers, the features' own modules."""
-    here = Path(__file__).parent
-    files = [*here.glob("*.py"), *(here.parent / name for name in _DRIVERS)]
-    sources = {path.relative_to(here.parent).as_posix(): path for path in files}
+def _sources(modules: set[str]) -> dict[str, bytes]:
+    """The code that decides the values: this package, its drivers, the features' own modules.
+
+    Workers may import it from an archive that was sent to them, so it is read as it was imported.
+    """
+    package = __name__.rpartition(".")[0]
+    own = [file for file in files(package).iterdir() if file.name.endswith(".py")]
+    sources = {f"features/{file.name}": file.read_bytes() for file in own}
+    sources |= {name: files("domain.risk").joinpath(name).read_bytes() for name in _DRIVERS}
     for module in modules:
-        path = Path(importlib.import_module(module).__file__ or "")
-        if path.parent != here:
-            sources[module] = path
+        if package not in (module, module.rpartition(".")[0]):
+            sources[module] = _source(module)
     return sources
+
+
+def _source(module: str) -> bytes:
+    loaded = importlib.import_module(module)
+    read = getattr(loaded.__loader__, "get_data", None)
+    if read is None or loaded.__file__ is None:
+        raise InvalidInput("features.columns", module, "give a module that is a file of Python")
+    return bytes(read(loaded.__file__))

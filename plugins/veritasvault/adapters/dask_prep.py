@@ -16,6 +16,7 @@ from typing import Any, Self
 from domain.registry.errors import DomainException, Unavailable
 from domain.risk.ports import Item, Result
 from veritasvault.adapters.prep_outcome import attempt, require_packages, results
+from veritasvault.adapters.shipped_code import code_archive
 
 _LOOPBACK = "127.0.0.1"
 _STOP_SECONDS = 10.0
@@ -24,6 +25,9 @@ _POLL_SECONDS = 1.0
 
 class DaskPrepEngine:
     """Distributes tasks over Dask workers; a task whose worker dies runs again on another.
+
+    To a running scheduler the project's own code is sent along, so its workers need what it is made of, in
+    the versions that are here, and not the project.
 
     Args:
         address: a running scheduler (`tcp://host:port`); None starts one here, for this engine alone, which
@@ -57,6 +61,8 @@ class DaskPrepEngine:
             address = self._address or self._start_cluster(stack)
             self._client = self._connect(address, stack)
             self._wait_for_workers(address, 1 if self._address else self._workers)
+            if self._address:
+                self._ship()
             self._stack = stack.pop_all()
         return self
 
@@ -117,6 +123,14 @@ class DaskPrepEngine:
             ) from error
         stack.callback(client.close)
         return client
+
+    def _ship(self) -> None:
+        """Give our own code to the workers, and to those that join later."""
+        with code_archive() as archive:
+            try:
+                self._client.upload_file(str(archive))
+            except Exception as error:  # what a worker raised, or Dask's own
+                raise Unavailable(f"dask workers could not take the project's code: {error}") from error
 
     def _start_cluster(self, stack: ExitStack) -> str:
         """A scheduler in this process, and workers as processes of their own.

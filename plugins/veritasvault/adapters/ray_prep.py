@@ -9,13 +9,13 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
 from domain.registry.errors import DomainException, InvalidInput, Unavailable
 from domain.risk.ports import Item, Result
 from veritasvault.adapters.prep_outcome import attempt, require_packages, results
+from veritasvault.adapters.shipped_code import own_code
 
 _LOOPBACK = "127.0.0.1"
 _POLL_SECONDS = 1.0
@@ -102,7 +102,7 @@ class RayPrepEngine:
 
         quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL}
         if self._address is not None:
-            code = {"py_modules": [str(place) for place in _own_code()], "excludes": _NOT_CODE}
+            code = {"py_modules": [str(place) for place in own_code()], "excludes": _NOT_CODE}
             return self._connected(runtime_env=code, **quiet)
         return ray.init(
             "local",
@@ -146,14 +146,6 @@ class RayPrepEngine:
                     "retry"
                 )
             time.sleep(_POLL_SECONDS)
-
-
-def _own_code() -> list[Path]:
-    """The directories of this project's packages."""
-    import domain
-    import veritasvault
-
-    return [Path(next(iter(package.__path__))) for package in (domain, veritasvault)]
 
 
 def _require_listening(address: str, timeout: float) -> None:

@@ -21,6 +21,7 @@ import pyarrow as pa
 from domain.registry.errors import InvalidInput, Unavailable
 from domain.risk.ports import Item, Result
 from veritasvault.adapters.prep_outcome import attempt, require_packages, results
+from veritasvault.adapters.shipped_code import code_archive
 
 _LOOPBACK = "127.0.0.1"
 _MASTERS = "use local[n], spark://host:port or sc://host:port"
@@ -42,9 +43,12 @@ _SLICES_PER_CORE = 4
 class SparkPrepEngine:
     """Distributes tasks over a Spark cluster as rows that hold pickles; Spark never looks at the data.
 
+    To a cluster the project's own code is sent along, so its executors need what it is made of, in the
+    versions that are here, and not the project.
+
     Args:
-        master: `local[n]`, `spark://host:port`, or `sc://host:port` of a Spark Connect server. Executors need
-            this Python environment, and reach the same paths.
+        master: `local[n]`, `spark://host:port`, or `sc://host:port` of a Spark Connect server. Executors
+            reach the same paths.
         timeout: seconds to wait for a cluster's port to answer.
     """
 
@@ -72,6 +76,8 @@ class SparkPrepEngine:
                 _require_listening(self._master, self._timeout)
             self._session = self._connect() if self._master.startswith("sc://") else self._launch(stack)
             stack.callback(self._session.stop)
+            if "://" in self._master:
+                self._ship(stack)
             self._stack = stack.pop_all()
         return self
 
@@ -98,6 +104,12 @@ class SparkPrepEngine:
             rows = spread.mapInArrow(_attempt_all, _COLUMNS).collect()
         rows.sort(key=lambda row: row.place)
         return results(pickle.loads(row.payload) for row in rows)  # noqa: S301 - our own workers wrote them
+
+    def _ship(self, stack: ExitStack) -> None:
+        """Give the session's Python workers our own code, before what is installed there."""
+        archive = stack.enter_context(code_archive())  # executors fetch it when they start
+        with _translated("take the project's code"):
+            self._session.addArtifacts(str(archive), pyfile=True)
 
     def _connect(self) -> Any:
         require_packages(self.name, *_FOR_CONNECT)
