@@ -39,6 +39,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "tensorflow_sequence": {"hidden": 4, "batch_size": 512},
 }
 NATIVE = {
+    "LightGBM": {"trees.txt"},
     "PyTorch": {"network.safetensors", "network.json"},
     "TensorFlow": {
         f"saved_model/{name}"

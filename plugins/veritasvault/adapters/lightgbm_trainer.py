@@ -1,9 +1,10 @@
-"""Boosted trees by LightGBM: the fast one on many rows, deterministic, stored as ONNX."""
+"""Boosted trees by LightGBM: the fast one on many rows, deterministic, stored as its text and as ONNX."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from domain.risk.parameters import choose
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
+
+TREES = "trees.txt"
+"""The file of LightGBM's own form in an artifact."""
 
 _DETERMINISTIC = {
     "objective": "gamma",
@@ -71,7 +75,8 @@ class LightGbmTrainer:
         settings = {**_DETERMINISTIC, **chosen, "seed": seed % 2**31}
         variances = np.square(np.maximum(target, floor))
         booster = lightgbm.train(settings, lightgbm.Dataset(features, variances, params=settings))
-        return OnnxModel(LightGbmTrees(booster), names, probes_of(features))
+        trees = LightGbmTrees(booster)
+        return OnnxModel(trees, names, probes_of(features), trees.write)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +96,27 @@ class LightGbmTrees:
         forecasts: Floats = np.sqrt(self.booster.predict(features, num_threads=1))
         return forecasts
 
+    def write(self, directory: Path) -> None:
+        """LightGBM's own text."""
+        (directory / TREES).write_text(self.booster.model_to_string(), "utf-8")
+
     def to_onnx(self) -> bytes:
         """See `Predictor.to_onnx`."""
         dumped = self.booster.dump_model()["tree_info"]
         trees = [_nodes(tree["tree_structure"]) for tree in dumped]
         return ensemble_bytes(trees, 0.0, self.booster.num_feature())
+
+
+def restored(directory: Path) -> LightGbmTrees:
+    """The trees that an artifact's directory holds beside their ONNX form.
+
+    Raises:
+        InvalidInput: LightGBM is not installed.
+    """
+    versions(LightGbmTrainer.framework, "lightgbm")
+    import lightgbm
+
+    return LightGbmTrees(lightgbm.Booster(model_str=(directory / TREES).read_text("utf-8")))
 
 
 def _nodes(root: Mapping[str, Any]) -> Any:

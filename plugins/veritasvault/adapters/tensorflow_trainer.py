@@ -114,6 +114,32 @@ class TensorFlowNetwork:
             write_saved_model(module, module.forecast, directory / SAVED_MODEL)
 
 
+@dataclass(frozen=True, slots=True)
+class RestoredNetwork:
+    """A SavedModel of ours, run by TensorFlow; `loaded` holds the variables that its function reads."""
+
+    loaded: Any
+
+    def predict(self, features: Floats) -> Floats:
+        """Annualised volatility, shape (n,), for features of shape (n, k)."""
+        forecast = self.loaded.signatures["serving_default"]
+        volatilities: Floats = forecast(**{INPUT: _tensorflow().constant(features)})[OUTPUT].numpy()
+        return volatilities
+
+
+def restored(directory: Path) -> RestoredNetwork:
+    """The network that an artifact's directory holds beside its ONNX form.
+
+    Raises:
+        InvalidInput: TensorFlow is not installed.
+        Unavailable: something else in this process made TensorFlow start with more than one thread.
+    """
+    versions(TensorFlowSequenceTrainer.framework, "tensorflow_sequence")
+    tf = _tensorflow()
+    with tf.device("/CPU:0"):
+        return RestoredNetwork(tf.saved_model.load(str(directory / SAVED_MODEL)))
+
+
 def _learn(lesson: Lesson) -> Weights:
     tf = _tensorflow()
     with tf.device("/CPU:0"):

@@ -95,7 +95,12 @@ class TorchNetwork:
 
 
 def restored(directory: Path) -> TorchNetwork:
-    """The network that an artifact's directory holds beside its ONNX form."""
+    """The network that an artifact's directory holds beside its ONNX form.
+
+    Raises:
+        InvalidInput: PyTorch is not installed.
+    """
+    versions(TorchSequenceTrainer.framework, "torch_sequence")
     import numpy as np
     from safetensors.numpy import load
 

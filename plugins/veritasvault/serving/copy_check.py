@@ -96,6 +96,18 @@ def _proved(copy: Path, model_id: ModelId, keys: tuple[PublicKey, ...]) -> tuple
     return report, bundle
 
 
+def copy_verified(root: Path, manifest: Manifest, destination: Path) -> None:
+    """Write an artifact's files below an empty directory, hashed once more on the way.
+
+    Raises:
+        IntegrityError: a file was changed since.
+    """
+    for file in manifest.artifact.files:
+        place = destination / file.path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(_hashed(root / file.path, file, keep=True) or b"")
+
+
 def _verified_files(root: Path, manifest: Manifest) -> dict[str, bytes]:
     """Hash every file; return the contents of those that are run from memory."""
     listed = {file.path for file in manifest.artifact.files}

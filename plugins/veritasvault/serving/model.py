@@ -12,7 +12,7 @@ from domain.registry.ledger.receipt import Receipt
 from domain.registry.manifest import Manifest, ModelId
 from domain.registry.metadata import ModelMetadata
 from veritasvault.adapters.onnx_artifact import onnx_file
-from veritasvault.serving.copy_check import ARTIFACT, Verified
+from veritasvault.serving.copy_check import ARTIFACT, Verified, copy_verified
 from veritasvault.serving.model_cache import CachedCopy
 
 if TYPE_CHECKING:
@@ -111,6 +111,14 @@ class Model:
         """The bytes of the ONNX file, as they were verified. Raises InvalidInput as `predict`."""
         self._running()
         return self._contents[onnx_file(self.manifest.artifact) or ""]
+
+    def copy_to(self, directory: Path) -> None:
+        """Write the version's files below an empty directory, verified once more, for who has to open them.
+
+        Raises:
+            IntegrityError: one was changed in the cache since this was loaded.
+        """
+        copy_verified(self.path, self.manifest, directory)
 
     def refresh(self) -> Model:
         """What the reference names now: this object while that is the same version, else a new one.
