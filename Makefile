@@ -24,7 +24,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test programs bench lint console lock clean
+.PHONY: help setup demo up test programs bench bench-scale lint console lock clean
 
 # What tests run that no Python package brings, as program:Debian package.
 PROGRAMS := git-lfs:git-lfs docker-registry:docker-registry java:default-jre-headless chromium:chromium
@@ -57,6 +57,9 @@ programs:
 bench: $(TESTING) ## Measure the ratios that this project promises
 	$(BIN)/python -m benchmarks
 
+bench-scale: $(TESTING) ## Time and memory of preparing larger and larger panels, by engine and workers
+	$(BIN)/python -m benchmarks.scale --picture
+
 lint: $(TESTING) $(CONSOLE_TOOLS) ## Style, types and layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -71,7 +74,7 @@ console: $(CONSOLE_TOOLS) ## Build the console's pages anew, which are committed
 # Its wheel on PyPI is for GPUs and brings gigabytes of their libraries, which no test here uses; pip takes another
 # build of the same version where its configuration names a place that has one. So it is in no file of hashes.
 TORCH := torch==2.13.0
-FRAMEWORKS := boosting pytorch tensorflow ray
+FRAMEWORKS := boosting pytorch tensorflow ray tuning
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header $(if $(UPGRADE),--upgrade)
 

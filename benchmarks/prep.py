@@ -27,19 +27,17 @@ import psutil
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
+from benchmarks.panels import make_panel
 from benchmarks.report import Line, show
 from domain.risk.dataset import Dataset
 from domain.risk.feature_set import feature_table
 from domain.risk.features import FeatureDefinition, feature_definition
-from domain.risk.history import RowVectors
 from domain.risk.ports import PrepEnginePort
 from domain.risk.preparation import prepare
-from domain.risk.row_blocks import write_blocks
 from veritasvault.adapters.dask_prep import DaskPrepEngine
 from veritasvault.adapters.spark_prep import SparkPrepEngine
 
 DASK_LIMIT, SPARK_LIMIT, SQL_LIMIT = 1.5, 3.0, 0.25
-DAYS = 5_000
 ROUNDS = 3
 WARM_PARTS = 12
 PROCESSES = {"pool": "spawn_main", "dask": "dask worker", "spark": "java", "spark sql": "java"}
@@ -141,16 +139,6 @@ def measure(rows: int) -> list[Line]:
         lines.append(Line("spark / pool", _ratio(seconds["spark"], seconds["pool"]), SPARK_LIMIT))
         lines.append(Line("spark / spark sql", statistics.median(seconds["spark"]) / sql, SQL_LIMIT))
         return lines
-
-
-def make_panel(root: Path, rows: int) -> Dataset:
-    """Random walks of 5,000 days, the same for the same number of rows."""
-    assets = max(1, round(rows / DAYS))
-    moves = np.random.default_rng(0).normal(0.0002, 0.015, (assets, DAYS))
-    names = tuple(f"A{number:05d}" for number in range(assets))
-    codes = np.repeat(np.arange(assets, dtype=np.int32), DAYS)
-    dates = np.tile(np.arange(DAYS, dtype=np.int32), assets)
-    return write_blocks(RowVectors(names, codes, dates, 100 * np.exp(moves.cumsum(axis=1)).ravel()), root)
 
 
 def _prepared(rows: Dataset, definition: FeatureDefinition, destination: Path, engine: PrepEnginePort) -> str:
