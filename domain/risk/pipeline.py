@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         CalendarPort,
         DataValidatorPort,
         PrepEnginePort,
+        SearchPort,
         SnapshotPort,
         SourcePort,
         TrackedRun,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     )
     from domain.risk.problems.contract import Evaluated
     from domain.risk.training_set import TrainingSet
+    from domain.risk.tuned_rival import TunedRival
 
 
 class PipelineParts(Protocol):
@@ -67,6 +69,8 @@ class PipelineParts(Protocol):
     def tracker(self) -> TrackerPort: ...
     @property
     def registration(self) -> ModelRegistration: ...
+    @property
+    def search(self) -> SearchPort: ...
 
     def engine(self, name: str) -> PrepEnginePort: ...
     def trainer(self, name: str) -> TrainerPort: ...
@@ -242,10 +246,13 @@ class ModelPipeline:
         from domain.risk.features import feature_definition
 
         spec, parts, rows = self._spec, self._parts, Rows(**features.rows)
-        entries = rivals.entered(spec, parts.trainer, parameters)
+        entries, found = self._entered(features, parameters)
         training, tested = self._tested(features, entries)
         winner = rivals.best(tested, spec.training.best_by)
         rival, evidence = winner.rival, rivals.with_rivals(winner, tested)
+        if found is not None:
+            found.require_apart(tested[0].evaluation.folds)
+            evidence = found.noted(evidence) if rival is found.rival else evidence
         choice = rivals.recorded_choice(tested, spec.training.best_by)
         environment = parts.environment(rival.name)
         lineage = Lineage(
@@ -298,6 +305,36 @@ class ModelPipeline:
             rows=features.rows,
             metrics=dict(evidence.metrics),
         )
+
+    def _entered(
+        self, features: Features, parameters: Mapping[str, Any]
+    ) -> tuple[tuple[rivals.Rival, ...], TunedRival | None]:
+        """Who is tested; the first with what a search finds, if the specification asks for one."""
+        from domain.risk.folds import plan_folds
+        from domain.risk.tuned_rival import tuned
+        from domain.risk.tuning import Exam
+
+        spec, parts = self._spec, self._parts
+        entries = rivals.entered(spec, parts.trainer, parameters)
+        if spec.training.tuning is None:
+            return entries, None
+        rows = Rows(**features.rows)
+        folds = plan_folds(self.training_set(features), dt.date.fromisoformat(rows.session))
+        exam = Exam(
+            path=features.path,
+            digest=Digest(features.digest),
+            columns=spec.columns,
+            target=spec.target,
+            assets=tuple(rows.assets),
+            before=folds[0].test_start,
+            problem=spec.problem,
+            trainer=entries[0].trainer,
+            seed=spec.training.seed,
+            metric=spec.training.best_by,
+        )
+        fixed = {**spec.training.parameters, **parameters}
+        found = tuned(entries[0], exam, fixed, spec, features.engine, parts)
+        return (found.rival, *entries[1:]), found
 
     def evaluate(
         self, features: Features, trainer: TrainerPort, parameters: Mapping[str, Any]

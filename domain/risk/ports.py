@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from domain.risk.block_store import BlockStore
     from domain.risk.dataset import Dataset
+    from domain.risk.tuning import Trial
+    from domain.risk.tuning_spec import ParameterRange
 
     Floats = NDArray[np.float64]
 
@@ -201,6 +203,21 @@ class TrainerParameter:
     minimum: float | None = None
     maximum: float | None = None
     choices: tuple[str, ...] = ()
+
+
+class SearchPort(Protocol):
+    """Says which parameters are worth a try."""
+
+    def propose(
+        self, space: Mapping[str, ParameterRange], tried: Sequence[Trial], count: int, seed: int
+    ) -> list[dict[str, bool | int | float | str]]:
+        """So many combinations of a space; a function of its arguments alone.
+
+        So a search goes on where it was killed, and finds the same.
+
+        Raises:
+            InvalidInput: what searches is not installed.
+        """
 
 
 @dataclass(frozen=True, slots=True)

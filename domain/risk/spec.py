@@ -16,6 +16,7 @@ from domain.registry.metadata import ModelMetadata, RiskTier, as_risk_tier
 from domain.registry.records import Fields, as_text
 from domain.risk.problems import FORECAST, listed
 from domain.risk.references import resolve
+from domain.risk.tuning_spec import TuningSpec
 
 _MODEL = ("name", "purpose", "owner", "risk_tier", "intended_use", "limitations")
 
@@ -45,6 +46,7 @@ class TrainingSpec:
         parameters: of the trainer, those that differ from its defaults.
         rivals: further trainers by name, with such parameters; the best of all becomes the model.
         best_by: the metric that decides between them, one that the problem can compare by.
+        tuning: which of the trainer's parameters are searched for; a run that sets one itself fixes it.
     """
 
     trainer: str
@@ -52,6 +54,7 @@ class TrainingSpec:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     rivals: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     best_by: str = "qlike"
+    tuning: TuningSpec | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +234,12 @@ def _training(value: object, comparable: tuple[str, ...]) -> TrainingSpec:
     if best_by not in comparable:
         raise InvalidInput("training.best_by", best_by, f"use one of {', '.join(comparable)}")
     each = {name: dict(given) for name, given in rivals.items()}
-    return TrainingSpec(settings["trainer"], seed, dict(parameters), each, best_by)
+    tuning = TuningSpec.parse(settings["tuning"]) if "tuning" in settings else None
+    for name in () if tuning is None else set(tuning.space) & set(parameters):
+        raise InvalidInput(
+            "training.tuning.space", name, "remove it, training.parameters says what it is already"
+        )
+    return TrainingSpec(settings["trainer"], seed, dict(parameters), each, best_by, tuning)
 
 
 def _promotion(value: object, comparable: tuple[str, ...]) -> PromotionSpec:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -66,6 +66,20 @@ class TrainingSet:
     def last(self) -> dt.date:
         """The last session with a row: what the set was made as of."""
         return as_day(self.dates.max())
+
+    def before(self, day: dt.date) -> TrainingSet:
+        """The rows before a day, as they would have been known then: labels that end later are unknown."""
+        rows = self.dates < np.datetime64(day)
+        ends = self.label_ends[rows]
+        over = ends < np.datetime64(day)  # false where it is NaT
+        return replace(
+            self,
+            assets=self.assets[rows],
+            dates=self.dates[rows],
+            label_ends=np.where(over, ends, np.datetime64("NaT")),
+            features=self.features[rows],
+            target=np.where(over, self.target[rows], np.nan),
+        )
 
     def labelled(self) -> tuple[Floats, Floats]:
         """Features (m, k) and target (m,) of all rows that have a label: what the final model learns from."""

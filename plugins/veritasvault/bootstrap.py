@@ -56,6 +56,7 @@ if TYPE_CHECKING:
         CalendarPort,
         DataValidatorPort,
         PrepEnginePort,
+        SearchPort,
         SnapshotPort,
         SourcePort,
         TrackerPort,
@@ -500,6 +501,12 @@ class Application:
 
             return InlinePrepEngine()
         raise InvalidInput("engine", name, f"use one of {', '.join(ENGINES)}")
+
+    @cached_property
+    def search(self) -> SearchPort:
+        from veritasvault.adapters.optuna_search import OptunaSearch
+
+        return OptunaSearch()
 
     def trainer(self, name: str) -> TrainerPort:
         from veritasvault.adapters.trainers import trainer

@@ -10,7 +10,7 @@ from typing import Any
 from domain.registry.card import details
 from domain.registry.card.blocks import Block, Blocks, Cell, Code, Facts, Table, Text, Verdict
 from domain.registry.card.kinds import kinds
-from domain.registry.card.others import comparisons, rivals
+from domain.registry.card.others import comparisons, rivals, tuning
 from domain.registry.evidence import Evidence
 
 CANDIDATE = "candidate"
@@ -100,7 +100,7 @@ def performance(evidence: Evidence) -> Blocks:
     meanings = tuple((measure.name, measure.about) for measure in known if measure.about)
     table = Table(("forecasts of", *(measure.name for measure in known)), rows)
     said: Blocks = (Facts(meanings, "What the metrics mean"),) if meanings else ()
-    others = (*comparisons(evidence), *rivals(evidence, [one.name for one in known]))
+    others = (*comparisons(evidence), *rivals(evidence, [one.name for one in known]), *tuning(evidence))
     return (table, *said, *kinds(evidence), *others)
 
 

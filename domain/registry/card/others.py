@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import Any
 
 from domain.registry.card import details
 from domain.registry.card.blocks import Blocks, Code, Table, Text, Verdict
 from domain.registry.evidence import Evidence
+
+_SHOWN = 20
+"""Trials on a card; the evidence has all."""
 
 
 def comparisons(evidence: Evidence) -> Blocks:
@@ -32,6 +37,41 @@ def comparisons(evidence: Evidence) -> Blocks:
             ),
         ),
     )
+
+
+def tuning(evidence: Evidence) -> Blocks:
+    """What a search for parameters tried, the best first."""
+    told = details.facts(evidence, "tuning")
+    trials = [one for one in told.get("trials", ()) if isinstance(one, dict)]
+    if not trials:
+        return ()
+    rows = []
+    for one in sorted(trials, key=_rank)[:_SHOWN]:
+        values = [value for value in one.get("values", ()) if isinstance(value, float)]
+        parameters = one.get("parameters")
+        rows.append(
+            (
+                details.number(one, "number"),
+                Code(", ".join(f"{name} {value}" for name, value in dict(parameters or {}).items())),
+                sum(values) / len(values) if values else None,
+                len(values),
+                Verdict("yes", "good") if one.get("number") == told.get("chosen") else "no",
+            )
+        )
+    said = (
+        f"{len(trials)} combinations were tried on the years before {details.text(told, 'before')}, which the"
+        " model is not judged on; each year the worse half of a batch stopped."
+    )
+    return (
+        Text(said, "Search for parameters"),
+        Table(("trial", "parameters", "mean", "years", "chosen"), tuple(rows)),
+    )
+
+
+def _rank(trial: dict[str, Any]) -> tuple[bool, float]:
+    """Those that came to the end first, the best of them before the others."""
+    values = [value for value in trial.get("values", ()) if isinstance(value, float)]
+    return trial.get("stopped") is True, sum(values) / len(values) if values else math.inf
 
 
 def rivals(evidence: Evidence, metrics: Sequence[str]) -> Blocks:

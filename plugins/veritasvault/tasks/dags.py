@@ -232,17 +232,21 @@ def form(spec: ModelSpec) -> dict[str, Param]:
     }
     trainer = bootstrap().trainer(spec.training.trainer)
     require_solves(trainer, spec.training.trainer, spec.problem)
+    searched = () if spec.training.tuning is None else spec.training.tuning.space
     for name, parameter in trainer.parameters().items():
         default = spec.training.parameters.get(name, parameter.default)
         limits = {"minimum": parameter.minimum, "maximum": parameter.maximum}
+        kind, open_ = _TYPES[type(parameter.default)], [None] if name in searched else []
         fields[name] = Param(
-            default,
-            type=_TYPES[type(parameter.default)],
+            None if name in searched else default,
+            type=["null", kind] if name in searched else kind,
             title=name,
-            description=parameter.help,
+            description=f"{parameter.help} Empty: it is searched for."
+            if name in searched
+            else parameter.help,
             section="Trainer",
             **{limit: value for limit, value in limits.items() if value is not None},
-            **({"enum": list(parameter.choices)} if parameter.choices else {}),
+            **({"enum": [*parameter.choices, *open_]} if parameter.choices else {}),
         )
     return fields
 

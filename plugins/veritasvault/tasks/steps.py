@@ -70,7 +70,8 @@ def train(spec: str, features: Reference, **context: Any) -> Reference:
     from domain.risk.pipeline import Features
 
     with _pipeline(spec) as pipeline:
-        chosen = {name: context["params"][name] for name in pipeline.parameters if name in context["params"]}
+        given = {name: context["params"].get(name) for name in pipeline.parameters}
+        chosen = {name: value for name, value in given.items() if value is not None}
         return asdict(pipeline.train(Features(**features), chosen))
 
 
