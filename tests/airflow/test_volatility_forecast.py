@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import pytest
 
 from domain.registry.errors import NotFound
 from domain.registry.events.reproduction import ModelReproducedEvent
+from tests.airflow.platform import Platform, running_airflow
 from tests.places import open_to_others
 from veritasvault.adapters.exchange_calendar import ExchangeCalendar
 from veritasvault.adapters.uri_source import UriSource
-from veritasvault.airflow_local.supervisor import LocalAirflow
-from veritasvault.bootstrap import Application, bootstrap
 
 pytestmark = [pytest.mark.scheduler, pytest.mark.timeout(2400)]
 
@@ -26,43 +23,15 @@ DAGS = Path(__file__).parents[2] / "dags"
 ASSETS = ["AAPL", "KO", "XOM"]
 GROWING = "growing_forecast"
 FORECAST = "volatility_forecast"
-COVARIANCE = "covariance_shrinkage"
 REPRODUCE = "reproduce_model"
-ANOMALY = "vault_anomaly"
 
 
 @dataclass(frozen=True)
-class Platform:
-    """A running Airflow, the registry its tasks write to, and a source that grows."""
+class GrowingPlatform(Platform):
+    """With a source that grows."""
 
-    airflow: LocalAirflow
-    environment: dict[str, str]
     source: Path
     panel: pl.DataFrame
-
-    @property
-    def registry(self) -> Application:
-        return bootstrap(self.environment)
-
-    def versions(self, name: str) -> list[tuple[int, dt.date]]:
-        rows = self.registry.catalog.versions(name)
-        return sorted((row.version, row.as_of) for row in rows if row.as_of is not None)
-
-    def ended(self, dag_id: str, run_id: str) -> str:
-        """The state a run ended in; on failure with what its failed tasks logged."""
-        state = self.airflow.client.wait(dag_id, run_id, 600)
-        if state != "success":
-            tasks = self.airflow.client.tasks(dag_id, run_id)
-            failed = [name for name, task in tasks.items() if task["state"] == "failed"]
-            logs = [
-                self.airflow.client.log(dag_id, run_id, name, tasks[name]["try_number"]) for name in failed
-            ]
-            return "\n".join([state, *failed, *logs])
-        return state
-
-    def returned(self, dag_id: str, run_id: str) -> dict[str, Any]:
-        answer: dict[str, Any] = self.airflow.client.xcom(dag_id, run_id, "register")
-        return answer
 
 
 def _last_session() -> dt.date:
@@ -84,13 +53,13 @@ def _recent_panel(directory: Path) -> pl.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def platform(postgres_url: Callable[[], str]) -> Iterator[Platform]:
+def platform(postgres_url: Callable[[], str]) -> Iterator[GrowingPlatform]:
     """Airflow with the project's DAG, and a copy on a source that has all but the last session."""
     with open_to_others() as directory:
         yield from _platform(directory, postgres_url())
 
 
-def _platform(directory: Path, ledger: str) -> Iterator[Platform]:
+def _platform(directory: Path, ledger: str) -> Iterator[GrowingPlatform]:
     dags, source = directory / "dags", directory / "panel.csv"
     dags.mkdir()
     for path in DAGS.glob("volatility_forecast.*"):
@@ -98,23 +67,14 @@ def _platform(directory: Path, ledger: str) -> Iterator[Platform]:
         growing = path.read_text().replace(FORECAST, GROWING).replace("end = 2022-12-29", "end = 2099-12-31")
         growing = growing.replace('source = "sample://sp500"', f'source = "{source}", wait_hours = 240')
         (dags / path.name.replace(FORECAST, GROWING)).write_text(growing)
-    for path in (DAGS / f"{REPRODUCE}.py", *DAGS.glob(f"{ANOMALY}.*"), *DAGS.glob(f"{COVARIANCE}.*")):
-        (dags / path.name).write_bytes(path.read_bytes())
+    (dags / f"{REPRODUCE}.py").write_bytes((DAGS / f"{REPRODUCE}.py").read_bytes())
     panel = _recent_panel(directory)
     panel.filter(pl.col("date") < _last_session()).write_csv(source)
-    environment = {
-        "VERITAS_HOME": str(directory / "veritas"),
-        "VERITAS_LEDGER": ledger,
-        "VERITAS_RETRY_SECONDS": "2",
-    }
-    inherited = {
-        name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "VERITAS"))
-    }
-    with LocalAirflow(directory / "airflow", dags, given={**inherited, **environment}) as airflow:
-        yield Platform(airflow, environment, source, panel)
+    with running_airflow(directory, dags, ledger) as (airflow, environment):
+        yield GrowingPlatform(airflow, environment, source, panel)
 
 
-def test_a_scheduled_run_waits_for_its_session_and_registers_it(platform: Platform) -> None:
+def test_a_scheduled_run_waits_for_its_session_and_registers_it(platform: GrowingPlatform) -> None:
     """The scheduler starts the run; it retries while the source ends too early, then registers."""
     client = platform.airflow.client
     session = _last_session()
@@ -147,7 +107,7 @@ def test_a_scheduled_run_waits_for_its_session_and_registers_it(platform: Platfo
     assert platform.returned(GROWING, run_id)["outcome"] == "registered"
 
 
-def test_a_manual_run_takes_its_parameters_from_the_form(platform: Platform) -> None:
+def test_a_manual_run_takes_its_parameters_from_the_form(platform: GrowingPlatform) -> None:
     """As-of date, engine, assets and trainer parameters reach the lineage; clearing any task adds nothing.
 
     The form proposes the present moment as logical date, long after the last day of the schedule.
@@ -170,23 +130,7 @@ def test_a_manual_run_takes_its_parameters_from_the_form(platform: Platform) -> 
     assert platform.registry.ledger.view().size == size
 
 
-def test_covariances_go_the_same_way_and_are_reproduced(platform: Platform) -> None:
-    """Another problem, the same tasks: registered by its own gates, verified, and trained again."""
-    client = platform.airflow.client
-    run_id = client.trigger(COVARIANCE, {"as_of": "1995-06-01", "engine": "dask"})
-    assert platform.ended(COVARIANCE, run_id) == "success"
-    reference = platform.returned(COVARIANCE, run_id)["reference"]
-    version = platform.registry.catalog.show(reference)
-    assert version.manifest.lineage is not None
-    assert version.manifest.lineage.parameters["problem"] == "covariance"
-    assert {gate.outcome for gate in version.event.gates} == {"passed"}
-    assert platform.registry.audit.version(reference).verified
-    asked = client.trigger(REPRODUCE, {"reference": reference, "engine": "inline"})
-    assert platform.ended(REPRODUCE, asked) == "success"
-    assert client.xcom(REPRODUCE, asked, "reproduce")["reproduced"]
-
-
-def test_a_run_with_bad_input_fails_once_with_one_sentence(platform: Platform) -> None:
+def test_a_run_with_bad_input_fails_once_with_one_sentence(platform: GrowingPlatform) -> None:
     """What no retry can mend is not retried, and the task's log has the sentence."""
     client = platform.airflow.client
     run_id = client.trigger(FORECAST, {"as_of": "2022-12-20", "assets": ["APPL"]})
@@ -197,7 +141,7 @@ def test_a_run_with_bad_input_fails_once_with_one_sentence(platform: Platform) -
     assert {tasks[name]["state"] for name in ("prepare", "train", "register")} == {"upstream_failed"}
 
 
-def test_a_backfill_of_four_weeks_gives_each_session_one_version(platform: Platform) -> None:
+def test_a_backfill_of_four_weeks_gives_each_session_one_version(platform: GrowingPlatform) -> None:
     """28 runs, 4 at a time, stand for 20 sessions and give 20 versions; all of it again adds nothing."""
     start, end = dt.date(2022, 9, 13), dt.date(2022, 10, 10)
     sessions = ExchangeCalendar().sessions("XNYS", dt.date(2022, 9, 12), dt.date(2022, 10, 9))
@@ -222,7 +166,7 @@ def test_a_backfill_of_four_weeks_gives_each_session_one_version(platform: Platf
     assert outcomes == {"recognised"}
 
 
-def test_a_version_is_reproduced_when_somebody_asks_by_the_form(platform: Platform) -> None:
+def test_a_version_is_reproduced_when_somebody_asks_by_the_form(platform: GrowingPlatform) -> None:
     """The ledger says who asked and that it is the same; one trained elsewhere fails with its sentence."""
     client, catalog = platform.airflow.client, platform.registry.catalog
     run_id = client.trigger(FORECAST, {"as_of": "2022-12-22", "engine": "dask", "assets": ASSETS})
@@ -244,21 +188,6 @@ def test_a_version_is_reproduced_when_somebody_asks_by_the_form(platform: Platfo
     nobody = client.trigger(REPRODUCE, {"reference": "nobody@1"})
     assert client.wait(REPRODUCE, nobody) == "failed"
     assert "model nobody is not registered" in client.log(REPRODUCE, nobody, "reproduce")
-
-
-def test_a_detector_on_flows_goes_the_same_way_and_is_reproduced(platform: Platform) -> None:
-    """Another problem, calendar and source: registered with its gates passed, verified, trained again."""
-    client, registry = platform.airflow.client, platform.registry
-    run_id = client.trigger(ANOMALY, {"as_of": "2022-12-30", "engine": "inline"})
-    assert platform.ended(ANOMALY, run_id) == "success"
-    returned = platform.returned(ANOMALY, run_id)
-    assert (returned["outcome"], platform.versions(ANOMALY)) == ("registered", [(1, dt.date(2022, 12, 30))])
-    shown = registry.catalog.show(returned["reference"])
-    assert {gate.outcome for gate in shown.event.gates} == {"passed"}
-    assert registry.audit.version(returned["reference"]).problems == ()
-    asked = client.trigger(REPRODUCE, {"reference": returned["reference"], "engine": "inline"})
-    assert platform.ended(REPRODUCE, asked) == "success"
-    assert client.xcom(REPRODUCE, asked, "reproduce")["reproduced"] is True
 
 
 def test_the_run_of_a_version_that_was_not_reproduced_fails_with_the_stage() -> None:

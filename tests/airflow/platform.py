@@ -1,0 +1,63 @@
+"""A running Airflow with DAGs, and the registry that their tasks write to."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from veritasvault.airflow_local.supervisor import LocalAirflow
+from veritasvault.bootstrap import Application, bootstrap
+
+
+@dataclass(frozen=True)
+class Platform:
+    """A running Airflow, and the registry its tasks write to."""
+
+    airflow: LocalAirflow
+    environment: dict[str, str]
+
+    @property
+    def registry(self) -> Application:
+        return bootstrap(self.environment)
+
+    def versions(self, name: str) -> list[tuple[int, dt.date]]:
+        rows = self.registry.catalog.versions(name)
+        return sorted((row.version, row.as_of) for row in rows if row.as_of is not None)
+
+    def ended(self, dag_id: str, run_id: str) -> str:
+        """The state a run ended in; on failure with what its failed tasks logged."""
+        state = self.airflow.client.wait(dag_id, run_id, 600)
+        if state != "success":
+            tasks = self.airflow.client.tasks(dag_id, run_id)
+            failed = [name for name, task in tasks.items() if task["state"] == "failed"]
+            logs = [
+                self.airflow.client.log(dag_id, run_id, name, tasks[name]["try_number"]) for name in failed
+            ]
+            return "\n".join([state, *failed, *logs])
+        return state
+
+    def returned(self, dag_id: str, run_id: str) -> dict[str, Any]:
+        answer: dict[str, Any] = self.airflow.client.xcom(dag_id, run_id, "register")
+        return answer
+
+
+@contextmanager
+def running_airflow(
+    directory: Path, dags: Path, ledger: str
+) -> Iterator[tuple[LocalAirflow, dict[str, str]]]:
+    """An Airflow on these DAGs, with a registry in the directory, and the settings of that registry."""
+    environment = {
+        "VERITAS_HOME": str(directory / "veritas"),
+        "VERITAS_LEDGER": ledger,
+        "VERITAS_RETRY_SECONDS": "2",
+    }
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "VERITAS"))
+    }
+    with LocalAirflow(directory / "airflow", dags, given={**inherited, **environment}) as airflow:
+        yield airflow, environment

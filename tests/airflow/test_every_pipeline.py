@@ -1,0 +1,123 @@
+"""The table of pipelines, engines and trainers: each cell runs, registers, verifies and is trained again."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from domain.risk.spec import ModelSpec
+from tests.airflow.platform import Platform, running_airflow
+from tests.places import open_to_others
+from veritasvault.adapters.trainers import TRAINERS
+
+pytestmark = [pytest.mark.scheduler, pytest.mark.timeout(2400)]
+
+ROOT = Path(__file__).parents[2]
+DAGS = ROOT / "dags"
+REPRODUCE = "reproduce_model"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A pipeline with a trainer on an engine; with its own trainer it has all of its gates."""
+
+    pipeline: str
+    trainer: str
+    engine: str
+
+    @property
+    def own(self) -> bool:
+        return ModelSpec.load(DAGS / f"{self.pipeline}.toml").training.trainer == self.trainer
+
+    @property
+    def name(self) -> str:
+        return self.pipeline if self.own else f"{self.pipeline}_{self.trainer}"
+
+    @property
+    def form(self) -> dict[str, Any]:
+        """What is filled in: little history, but enough for the gates of a pipeline's own trainer."""
+        filled = {
+            "volatility_forecast": {
+                "as_of": "2022-12-20" if self.own else "1996-06-03",
+                "assets": ["AAPL", "KO", "XOM"],
+            },
+            "covariance_shrinkage": {"as_of": "1995-06-01"},
+            "vault_anomaly": {"as_of": "2022-12-30"},
+        }
+        return {**filled[self.pipeline], "engine": self.engine}
+
+    def write(self, dags: Path) -> None:
+        """The DAG and its specification, which for another trainer asks for no figures."""
+        for path in DAGS.glob(f"{self.pipeline}.*"):
+            text = path.read_text().replace(self.pipeline, self.name)
+            if path.suffix == ".toml" and not self.own:
+                text = re.sub('trainer = "[^"]+"', f'trainer = "{self.trainer}"', text)
+                text = re.sub(r'\{ kind = "(better_than_baseline|threshold)"[^}]*\},?', "", text)
+            (dags / path.name.replace(self.pipeline, self.name)).write_text(text)
+
+
+CELLS = (
+    Cell("volatility_forecast", "ridge", "dask"),
+    Cell("volatility_forecast", "lightgbm", "spark"),
+    Cell("volatility_forecast", "hist_gradient_boosting", "dask"),
+    Cell("volatility_forecast", "torch_sequence", "ray"),
+    Cell("volatility_forecast", "tensorflow_sequence", "spark"),
+    Cell("covariance_shrinkage", "learned_shrinkage", "ray"),
+    Cell("covariance_shrinkage", "ledoit_wolf", "dask"),
+    Cell("covariance_shrinkage", "oas", "spark"),
+    Cell("covariance_shrinkage", "sample_covariance", "dask"),
+    Cell("vault_anomaly", "student_t", "spark"),
+)
+
+
+@pytest.fixture(scope="module")
+def platform(postgres_url: Callable[[], str]) -> Iterator[Platform]:
+    """Airflow with the DAG of each cell."""
+    with open_to_others() as directory:
+        dags = directory / "dags"
+        dags.mkdir()
+        (dags / f"{REPRODUCE}.py").write_bytes((DAGS / f"{REPRODUCE}.py").read_bytes())
+        for cell in CELLS:
+            cell.write(dags)
+        with running_airflow(directory, dags, postgres_url()) as (airflow, environment):
+            yield Platform(airflow, environment)
+
+
+@pytest.fixture(scope="module")
+def runs(platform: Platform) -> dict[Cell, str]:
+    """All cells begin at once; Airflow runs as many beside each other as the machine has room for."""
+    return {cell: platform.airflow.client.trigger(cell.name, cell.form) for cell in CELLS}
+
+
+@pytest.mark.parametrize("cell", CELLS, ids=lambda cell: f"{cell.pipeline}, {cell.trainer}, {cell.engine}")
+def test_a_cell_registers_verifies_and_is_reproduced(
+    cell: Cell, platform: Platform, runs: dict[Cell, str]
+) -> None:
+    """By the same tasks for all; trained again from the record alone, on no engine."""
+    client = platform.airflow.client
+    assert platform.ended(cell.name, runs[cell]) == "success"
+    reference = platform.returned(cell.name, runs[cell])["reference"]
+    version = platform.registry.catalog.show(reference)
+    assert {gate.outcome for gate in version.event.gates} == {"passed"}
+    assert version.event.provenance["engine"] == cell.engine
+    assert version.manifest.lineage is not None
+    assert version.manifest.lineage.parameters["trainer"] == cell.trainer
+    assert platform.registry.audit.version(reference).verified
+    asked = client.trigger(REPRODUCE, {"reference": reference, "engine": "inline"})
+    assert platform.ended(REPRODUCE, asked) == "success"
+    assert client.xcom(REPRODUCE, asked, "reproduce")["reproduced"] is True
+
+
+def test_each_trainer_and_each_engine_has_a_cell_and_the_documentation_shows_them() -> None:
+    """The table in docs/trainers.md is this one."""
+    assert {cell.trainer for cell in CELLS} == set(TRAINERS)
+    assert {cell.engine for cell in CELLS} == {"dask", "ray", "spark"}
+    page = (ROOT / "docs" / "trainers.md").read_text()
+    for cell in CELLS:
+        assert f"| `{cell.pipeline}` | `{cell.trainer}` | {cell.engine} |" in page
+    assert page.count("| yes |") == len(CELLS)
