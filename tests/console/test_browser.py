@@ -23,6 +23,7 @@ AXE = ROOT / "plugins" / "console-ui" / "node_modules" / "axe-core" / "axe.min.j
 PICTURES = ROOT / "docs" / "images"
 # A browser on a busy machine takes its time over seven megabytes of Airflow's pages.
 PATIENCE = 300_000
+expect.set_options()
 PAGES = {
     "models": "",
     "model": f"/models/{FORECAST}",
@@ -62,7 +63,7 @@ class Site:
             page.evaluate(_GO, place)
             page.wait_for_url(place)
         page.locator("main h1").filter(has_not_text="Not found").wait_for()
-        expect(page.locator("main [role=status]", has_text="Loading")).to_have_count(0, timeout=PATIENCE)
+        expect(page.locator("main [role=status]", has_text="Loading")).to_have_count(0)
         return page
 
     def _signed_in(self, person: str) -> Page:
@@ -106,12 +107,12 @@ def test_models_are_found_from_the_navigation_and_by_text(site: Site) -> None:
     """What is searched for stands in the address, so that a colleague sees the same."""
     page = site.page("vic", PAGES["models"])
     for name in (FORECAST, VENDOR, DAMAGED):
-        expect(page.get_by_role("link", name=name, exact=True)).to_be_visible(timeout=PATIENCE)
+        expect(page.get_by_role("link", name=name, exact=True)).to_be_visible()
     page.get_by_label("Name, owner or purpose").fill("vendor")
-    expect(page.get_by_role("link", name=FORECAST, exact=True)).to_have_count(0, timeout=PATIENCE)
+    expect(page.get_by_role("link", name=FORECAST, exact=True)).to_have_count(0)
     assert "search=vendor" in page.url
     page.get_by_role("link", name=VENDOR).click()
-    expect(page.get_by_role("heading", name="Versions")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_role("heading", name="Versions")).to_be_visible()
 
 
 def test_a_version_is_verified_in_the_browser(site: Site) -> None:
@@ -192,6 +193,8 @@ def test_the_right_people_make_a_champion_and_roll_it_back(site: Site) -> None:
     expect(page.locator("main").get_by_text("champion", exact=True).first).to_be_visible()
     for person in ("olga", "vera"):
         page = site.page(person, older)
+        nothing = page.get_by_text("There is nothing that you may decide now.")
+        page.get_by_role("radio").or_(nothing).first.wait_for()
         if page.get_by_role("radio", name="Approve as champion").count():
             assert "done" in decided(page, "Approve as champion", "the new one drifts")
     page = site.page("olga", older)
@@ -213,7 +216,8 @@ def decided(page: Page, action: str, reason: str) -> str:
     page.get_by_role("radio", name=action).press("Space")
     page.get_by_label("Reason").fill(reason)
     page.get_by_role("button", name=action).press("Enter")
-    came = page.locator("main").locator("[role=status], [role=alert]").filter(has_text=re.compile(r"\w"))
+    said = page.locator("main").locator("[role=status], [role=alert]").filter(has_text=re.compile(r"\w"))
+    came = said.filter(has_not_text="Loading")
     came.first.wait_for()
     return came.first.inner_text()
 

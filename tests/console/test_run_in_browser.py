@@ -65,7 +65,7 @@ def test_from_the_form_to_a_champion_and_back(airflow: LocalAirflow) -> None:
         opened(page, airflow, first, 1)
         assert verdict(page) == "Verified: all 8 steps hold."
         page.get_by_role("link", name=re.compile("Airflow run")).click()
-        expect(page).to_have_url(re.compile(f"/dags/{FORECAST}/runs/"), timeout=PATIENCE)
+        expect(page).to_have_url(re.compile(f"/dags/{FORECAST}/runs/"))
 
         officer = signed_in(browser, airflow, "olga")
         decide(officer, airflow, 1, "Approve as champion", "done")
@@ -74,7 +74,7 @@ def test_from_the_form_to_a_champion_and_back(airflow: LocalAirflow) -> None:
         decide(officer, airflow, 2, "Approve as champion", "done")
         decide(officer, airflow, 2, "Promote to champion", "ModelPromoted")
         opened(page, airflow, second, 2)
-        expect(page.locator("main").get_by_text("champion", exact=True).first).to_be_visible(timeout=PATIENCE)
+        expect(page.locator("main").get_by_text("champion", exact=True).first).to_be_visible()
 
         decide(officer, airflow, 1, "Approve as champion", "done")
         decide(officer, airflow, 1, "Roll back to this version", "ModelRolledBack")
@@ -97,7 +97,7 @@ def test_the_page_of_a_failed_run_says_why(airflow: LocalAirflow) -> None:
         page = signed_in(browser, airflow, "admin")
         page.goto(f"{airflow.url}/dags/{FORECAST}/runs/{run_id}")
         page.locator("a[href*='plugin/veritas-run']").click()
-        expect(page.get_by_text(re.compile("did you mean AAPL"))).to_be_visible(timeout=PATIENCE)
+        expect(page.get_by_text(re.compile("did you mean AAPL"))).to_be_visible()
         browser.close()
 
 
@@ -121,7 +121,7 @@ def run_by_the_form(page: Page, airflow: LocalAirflow, as_of: str) -> str:
     page.get_by_test_id("trigger-dag-button").first.click()
     page.locator("input[name=element_as_of]").fill(as_of)
     page.get_by_test_id("trigger-dag-submit").click()
-    expect(page.get_by_test_id("trigger-dag-submit")).to_have_count(0, timeout=PATIENCE)
+    expect(page.get_by_test_id("trigger-dag-submit")).to_have_count(0)
     runs = {run["dag_run_id"] for run in airflow.client.runs(FORECAST, run_type="manual")}
     (run_id,) = runs - known
     assert airflow.client.wait(FORECAST, run_id, RUN_SECONDS) == "success"
@@ -139,7 +139,7 @@ def opened(page: Page, airflow: LocalAirflow, run_id: str, version: int) -> None
 def decision_page(page: Page, airflow: LocalAirflow, version: int) -> None:
     page.goto(f"{airflow.url}/plugin/veritas/models/{FORECAST}/versions/{version}/decide")
     page.locator("main h1").filter(has_not_text="Not found").wait_for()
-    expect(page.locator("main [role=status]", has_text="Loading")).to_have_count(0, timeout=PATIENCE)
+    expect(page.locator("main [role=status]", has_text="Loading")).to_have_count(0)
 
 
 def decide(page: Page, airflow: LocalAirflow, version: int, action: str, came: str) -> None:
