@@ -113,12 +113,17 @@ def become(request: Mapping[str, Any]) -> None:
     script = Path(sys.executable).parent / "veritas"
     sys.path[0] = str(script.parent)
     sys.argv = [str(script), *request["arguments"]]
-    if request["drop"]:
+    read_at_start = {name for name in os.environ if name.startswith("PYTHON")} - {"PYTHONPYCACHEPREFIX"}
+    if request["drop"] or read_at_start:
         _begin_anew_without(request["drop"])
 
 
 def _begin_anew_without(capabilities: Sequence[int]) -> None:
-    """Run the console script itself: root's capabilities are only dropped for what it executes."""
+    """Run the console script itself, in a new interpreter.
+
+    Variables of Python's are read by nobody else, and root's capabilities are only dropped for what it
+    executes.
+    """
     import ctypes
 
     drop_from_bounding_set = 24  # PR_CAPBSET_DROP, see prctl(2)
