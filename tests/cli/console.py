@@ -31,7 +31,7 @@ METADATA = {
     "intended_use": "Position sizing",
     "limitations": "US equities only",
 }
-PATIENCE = 120.0
+PATIENCE = 300.0
 _PERMISSIONS = (1, 2)
 """CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH, which let root ignore permissions."""
 
