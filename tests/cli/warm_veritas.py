@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -34,6 +35,9 @@ class WarmVeritas:
     """The warm process, from the side of the tests."""
 
     def __init__(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
@@ -43,6 +47,7 @@ class WarmVeritas:
                 env={**kept, "PYTHONPYCACHEPREFIX": BYTECODE.name},
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
+                process_group=0,
             )
 
     def run(
@@ -72,12 +77,19 @@ class WarmVeritas:
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             socket.send_fds(self._socket, [json.dumps(asked).encode()], [out.fileno(), err.fileno()])
             self._socket.settimeout(patience)
-            code = int(self._socket.recv(64))
+            try:
+                code = int(self._socket.recv(64))
+            except TimeoutError:
+                self._begin_anew()
+                raise
             return code, _written(out), _written(err)
 
-    def close(self) -> None:
-        self._socket.close()
+    def _begin_anew(self) -> None:
+        """End what hangs; its answer would be taken for the next one's."""
+        os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        self._socket.close()
+        self._begin()
 
 
 def _written(file: IO[bytes]) -> str:
