@@ -88,11 +88,10 @@ def tuned(
     assert tuning is not None
     key = _key(rival.name, exam, fixed, tuning, parts)
     notebook = Notebook(parts.workspace.place("searches", key))
-    trials: list[Trial] = []
     with parts.engine(engine) as running:
-        for trials in search(exam, tuning, fixed, parts.search, running, notebook):
-            for one in trials[-tuning.batch :]:
-                parts.tracker.track(_tracked(spec.name, exam, one, key))
+        trials = search(exam, tuning, fixed, parts.search, running, notebook)
+    for one in trials:
+        parts.tracker.track(_tracked(spec.name, exam, one, key))
     chosen = choose(rival.name, exam.trainer.parameters(), best_of(trials).parameters)
     return TunedRival(replace(rival, parameters=chosen), tuple(trials), exam.before, key)
 

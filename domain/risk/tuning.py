@@ -12,7 +12,7 @@ import datetime as dt
 import json
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -165,8 +165,8 @@ def search(
     proposing: SearchPort,
     engine: PrepEnginePort,
     notebook: Notebook,
-) -> Iterator[list[Trial]]:
-    """Try batch after batch; after each of them all trials so far are given.
+) -> list[Trial]:
+    """Try batch after batch; all trials, in their order.
 
     Args:
         fixed: parameters that are not searched for.
@@ -189,8 +189,7 @@ def search(
         ]
         trials = [*trials, *_tested(batch, years, partial(_all_of, engine, exam))]
         notebook.write(trials)
-        yield trials
-    yield trials
+    return trials
 
 
 def best_of(trials: Sequence[Trial]) -> Trial:

@@ -73,8 +73,7 @@ def laboratory(tmp_path_factory: pytest.TempPathFactory) -> Laboratory:
 
 
 def searched(exam: Exam, place: Path, engine: PrepEnginePort) -> list[Trial]:
-    *_, trials = search(exam, TuningSpec.parse(TUNING), {}, OptunaSearch(), engine, Notebook(place))
-    return trials
+    return search(exam, TuningSpec.parse(TUNING), {}, OptunaSearch(), engine, Notebook(place))
 
 
 @pytest.fixture(scope="module")
@@ -175,7 +174,7 @@ def test_a_parameter_that_a_run_sets_is_not_searched_for(laboratory: Laboratory,
     """Without anything left to search for, every trial is the same."""
     spec = TuningSpec({"alpha": ParameterRange(0.1, 1.0), "floor": ParameterRange(0.05, 0.2)}, 2, 2)
     engine, notebook = InlinePrepEngine(), Notebook(tmp_path)
-    *_, trials = search(laboratory.exam, spec, {"alpha": 7.0}, OptunaSearch(), engine, notebook)
+    trials = search(laboratory.exam, spec, {"alpha": 7.0}, OptunaSearch(), engine, notebook)
     assert {one.parameters["alpha"] for one in trials} == {7.0}
     assert len({one.parameters["floor"] for one in trials}) == 2
 
@@ -211,7 +210,7 @@ def test_a_space_that_the_trainer_does_not_take_is_refused_before_anything_is_tr
 ) -> None:
     engine = Dying(left=0)
     with pytest.raises(InvalidInput, match=r"training\.parameters"):
-        next(search(laboratory.exam, TuningSpec(space), {}, OptunaSearch(), engine, Notebook(tmp_path)))
+        search(laboratory.exam, TuningSpec(space), {}, OptunaSearch(), engine, Notebook(tmp_path))
     assert engine.asked == []
 
 
