@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +21,10 @@ import pyarrow.parquet as pq
 from domain.registry.canonical import Digest, digest_of
 from domain.registry.errors import DomainException, IntegrityError, NotFound, Unavailable
 from domain.registry.records import Fields
+from domain.risk.local_objects import LocalObjects
+
+if TYPE_CHECKING:
+    from domain.risk.ports import ObjectsPort
 
 INDEX = "dataset.json"
 ROWS_SCHEMA = pa.schema([("asset", pa.string()), ("date", pa.date32()), ("close", pa.float64())])
@@ -68,13 +72,13 @@ class Dataset:
     """A directory with an index that names the parts.
 
     Attributes:
-        store: the directory that holds the parts' files under their SHA-256, where datasets share them; None
-            if they lie beside the index under their own names.
+        store: holds the parts' files under their SHA-256, where datasets share them; None if they lie
+            beside the index under their own names.
     """
 
     root: Path
     parts: tuple[Part, ...]
-    store: Path | None = None
+    store: ObjectsPort | None = None
 
     @property
     def digest(self) -> Digest:
@@ -90,32 +94,37 @@ class Dataset:
         return [self.path(part) for part in self.parts]
 
     def path(self, part: Part) -> Path:
-        """Where a part's file is."""
-        return self.root / part.name if self.store is None else self.store / part.sha256
+        """Where a part's file is; for datasets whose parts are files of this machine."""
+        objects, name = self._place(part)
+        assert isinstance(objects, LocalObjects), f"{objects.uri} is no directory"
+        return objects.path(name)
 
     @classmethod
-    def seal(cls, root: Path, parts: Iterable[Part], store: Path | None = None) -> Dataset:
+    def seal(cls, root: Path, parts: Iterable[Part], store: ObjectsPort | None = None) -> Dataset:
         """Write the index, which makes the directory a dataset."""
         dataset = cls(root, tuple(sorted(parts, key=lambda part: part.name)), store)
         temporary = root / f".{INDEX}.{os.getpid()}"
         listed = [part.to_json() for part in dataset.parts]
-        temporary.write_text(json.dumps({"store": None if store is None else str(store), "parts": listed}))
+        temporary.write_text(json.dumps({"store": None if store is None else store.uri, "parts": listed}))
         temporary.replace(root / INDEX)
         return dataset
 
     @classmethod
-    def open(cls, root: Path) -> Dataset:
+    def open(cls, root: Path, shared: ObjectsPort | None = None) -> Dataset:
         """Open a sealed dataset; parts are not read.
 
+        Args:
+            shared: where its files are, if it shares them in another place than a directory.
+
         Raises:
-            NotFound: no dataset lies there.
+            NotFound: no dataset lies there, or its files are in another place than `shared`.
         """
         try:
             index = json.loads((root / INDEX).read_bytes())
         except OSError as error:
             raise NotFound(f"dataset {root} is missing: run the task that prepares it again") from error
         parts = tuple(Part.from_json(item) for item in index["parts"])
-        return cls(root, parts, None if index["store"] is None else Path(index["store"]))
+        return cls(root, parts, _store(root, index["store"], shared))
 
     def read(self, part: Part) -> pa.Table:
         """A part as a table, asset dictionary-encoded.
@@ -125,12 +134,12 @@ class Dataset:
             Unavailable: they changed in a store; its file is removed, so that preparing makes it again.
             NotFound: its file is gone.
         """
-        try:
-            data = self.path(part).read_bytes()
-        except FileNotFoundError as error:
+        objects, name = self._place(part)
+        data = objects.read(name)
+        if data is None:
             raise NotFound(
                 f"part {part.name} of dataset {self.root} is missing: run the task that prepares it again"
-            ) from error
+            )
         if hashlib.sha256(data).hexdigest() != part.sha256:
             raise self._changed(part)
         # Not `read_table`, whose discovery of datasets costs three times the reading of a part. One thread:
@@ -142,19 +151,35 @@ class Dataset:
         for part in self.parts:
             yield self.read(part)
 
+    def _place(self, part: Part) -> tuple[ObjectsPort, str]:
+        """Where a part's file is, and its name there."""
+        return (LocalObjects(self.root), part.name) if self.store is None else (self.store, part.sha256)
+
     def _changed(self, part: Part) -> DomainException:
         said = f"part {part.name} of dataset {self.root} changed: its SHA-256 is another"
         if self.store is None:
             return IntegrityError(said)
-        path = self.path(part)
         try:
             # The store compares sizes alone, so all runs that share the file would meet it for ever.
-            path.unlink(missing_ok=True)
-        except OSError as error:
-            return IntegrityError(
-                f"{said}; remove {path}, which failed here ({error.strerror}), and prepare again"
-            )
+            self.store.remove(part.sha256)
+        except (OSError, Unavailable) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            place = f"{self.store.uri}/{part.sha256}"
+            return IntegrityError(f"{said}; remove {place}, which failed here ({reason}), and prepare again")
         return Unavailable(f"{said}; its file was removed, run the task that prepares it again")
+
+
+def _store(root: Path, uri: str | None, shared: ObjectsPort | None) -> ObjectsPort | None:
+    """What holds the files of a dataset whose index names this place."""
+    if uri is None:
+        return None
+    if shared is not None and shared.uri == uri:
+        return shared
+    if "://" in uri:
+        raise NotFound(
+            f"the blocks of dataset {root} are in {uri}: set VERITAS_BLOCKS to it, or prepare again"
+        )
+    return LocalObjects(Path(uri))
 
 
 def in_order(tables: Sequence[pa.Table]) -> pa.Table:

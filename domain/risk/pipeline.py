@@ -205,7 +205,8 @@ class ModelPipeline:
 
         definition = feature_definition(self._spec.columns, self._spec.target)
         with self._parts.workspace.scratch() as scratch, self._parts.engine(engine) as executor:
-            prepared = prepare(_open(rows), definition, executor, scratch / "features", store=self._blocks())
+            place, store = scratch / "features", self._blocks()
+            prepared = prepare(self._open(rows), definition, executor, place, store=store)
             home = self._parts.workspace.keep(prepared.dataset.root, "features", prepared.dataset.digest)
         return Features(str(home), prepared.dataset.digest, engine, asdict(rows))
 
@@ -215,7 +216,7 @@ class ModelPipeline:
         from domain.risk.training_set import TrainingSet
 
         definition = feature_definition(self._spec.columns, self._spec.target)
-        return TrainingSet.of(_open(features), definition, features.rows["assets"])
+        return TrainingSet.of(self._open(features), definition, features.rows["assets"])
 
     def _blocks(self) -> BlockStore:
         return self._parts.workspace.blocks(digest_of(self._parts.environment()))
@@ -224,10 +225,10 @@ class ModelPipeline:
         """Check rows and features against the expectations; the gates judge what is found."""
         from domain.risk.features import feature_definition
 
-        rows = _open(Rows(**features.rows))
+        rows = self._open(Rows(**features.rows))
         measures = feature_definition(self._spec.columns, self._spec.target).measures
         report = self._parts.validator.validate(
-            rows, _open(features), run, store=self._blocks(), measures=measures
+            rows, self._open(features), run, store=self._blocks(), measures=measures
         )
         summary: dict[str, Any] = {
             "checked": report.summary.checked,
@@ -280,8 +281,8 @@ class ModelPipeline:
                     spec.columns,
                     spec.target,
                     rows.assets,
-                    _open(rows),
-                    _open(features),
+                    self._open(rows),
+                    self._open(features),
                     rival.trainer.tolerance,
                 ),
             )
@@ -321,8 +322,7 @@ class ModelPipeline:
         rows = Rows(**features.rows)
         folds = plan_folds(self.training_set(features), dt.date.fromisoformat(rows.session))
         exam = Exam(
-            path=features.path,
-            digest=Digest(features.digest),
+            features=self._open(features),
             columns=spec.columns,
             target=spec.target,
             assets=tuple(rows.assets),
@@ -362,10 +362,10 @@ class ModelPipeline:
         setting = Setting(
             as_of=dt.date.fromisoformat(rows.session),
             next_session=partial(self._parts.calendar.first_session, spec.data.calendar),
-            market=MarketVolatility.of(_open(rows)),
+            market=MarketVolatility.of(self._open(rows)),
             classes=definition.label.classes,
         )
-        probes, leaks = probe(_open(rows), _open(features), definition)
+        probes, leaks = probe(self._open(rows), self._open(features), definition)
         about = described(definition, training, spec.data.calendar, posed.metrics, spec.statements)
         # One alone is judged where it is registered; gates have nothing to decide before.
         gates = spec.gates if len(entries) > 1 else ()
@@ -418,6 +418,14 @@ class ModelPipeline:
             },
         )
 
+    def _open(self, reference: Rows | Features) -> Dataset:
+        dataset = self._parts.workspace.dataset(Path(reference.path))
+        if dataset.digest != reference.digest:
+            raise NotFound(
+                f"dataset {reference.path} is not the one the run made: clear the task that prepares it"
+            )
+        return dataset
+
 
 def _card(subject: Subject) -> tuple[Attachment, ...]:
     """The model card as it is known before the registration, for who has nothing but the attachments."""
@@ -426,17 +434,6 @@ def _card(subject: Subject) -> tuple[Attachment, ...]:
         Attachment("card.md", "text/markdown", to_markdown(card).encode()),
         Attachment("card.html", "text/html", to_html(card).encode()),
     )
-
-
-def _open(reference: Rows | Features) -> Dataset:
-    from domain.risk.dataset import Dataset
-
-    dataset = Dataset.open(Path(reference.path))
-    if dataset.digest != reference.digest:
-        raise NotFound(
-            f"dataset {reference.path} is not the one the run made: clear the task that prepares it"
-        )
-    return dataset
 
 
 def _tracked(manifest: Manifest, evidence: Evidence, attachments: tuple[Attachment, ...]) -> TrackedRun:

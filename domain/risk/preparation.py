@@ -106,7 +106,7 @@ def prepare(
 
 def private_store(root: Path) -> BlockStore:
     """A store for one call alone, in this process's environment."""
-    return BlockStore(root, digest_of({"numpy": np.__version__, "pyarrow": pa.__version__}))
+    return BlockStore.below(root, digest_of({"numpy": np.__version__, "pyarrow": pa.__version__}))
 
 
 def _runs(rows: Dataset, known: int, tasks: int | None) -> list[Run]:

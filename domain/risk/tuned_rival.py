@@ -104,7 +104,7 @@ def _key(trainer: str, exam: Exam, fixed: Mapping[str, Any], spec: TuningSpec, p
     }
     return digest_of(
         {
-            "features": exam.digest,
+            "features": exam.features.digest,
             "before": exam.before.isoformat(),
             "problem": exam.problem,
             "metric": exam.metric,

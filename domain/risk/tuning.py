@@ -18,13 +18,14 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from domain.registry.canonical import Digest, encode
+from domain.registry.canonical import encode
 from domain.registry.errors import InvalidInput
 from domain.risk.parameters import Value, choose
 from domain.risk.problems import problem
 from domain.risk.tuning_spec import ParameterRange, TuningSpec
 
 if TYPE_CHECKING:
+    from domain.risk.dataset import Dataset
     from domain.risk.folds import Fold
     from domain.risk.ports import PrepEnginePort, SearchPort, TrainerParameter, TrainerPort
     from domain.risk.training_set import TrainingSet
@@ -70,15 +71,14 @@ class Exam:
     """What a worker needs to try parameters; small and picklable.
 
     Attributes:
-        path, digest: of the feature set, which the worker reaches.
+        features: the feature set, which the worker reaches.
         columns, target: references of the features and the target.
         assets: those that the run asked for.
         before: the first session that the model is judged on; nothing from then on is looked at.
         metric: one that the problem can compare by.
     """
 
-    path: str
-    digest: Digest
+    features: Dataset
     columns: tuple[str, ...]
     target: str
     assets: tuple[str, ...]
@@ -107,7 +107,7 @@ class Exam:
 
     def opened(self) -> tuple[TrainingSet, tuple[Fold, ...]]:
         """What was known before the judged years, and the years that are tested."""
-        return _opened(self.path, self.digest, self.columns, self.target, self.assets, self.before)
+        return _opened(self.features, self.columns, self.target, self.assets, self.before)
 
 
 def tried(exam: Exam, item: tuple[Mapping[str, Value], int]) -> float:
@@ -125,16 +125,15 @@ def tried(exam: Exam, item: tuple[Mapping[str, Value], int]) -> float:
 
 @lru_cache(maxsize=1)
 def _opened(
-    path: str, digest: Digest, columns: tuple[str, ...], target: str, assets: tuple[str, ...], before: dt.date
+    features: Dataset, columns: tuple[str, ...], target: str, assets: tuple[str, ...], before: dt.date
 ) -> tuple[TrainingSet, tuple[Fold, ...]]:
     """Read once by each worker, for all that it tries."""
-    from domain.risk.dataset import Dataset
     from domain.risk.features import feature_definition
     from domain.risk.folds import plan_folds
     from domain.risk.training_set import TrainingSet
 
     definition = feature_definition(columns, target)
-    training = TrainingSet.of(Dataset.open(Path(path)), definition, assets).before(before)
+    training = TrainingSet.of(features, definition, assets).before(before)
     return training, plan_folds(training, training.last, years=YEARS)
 
 

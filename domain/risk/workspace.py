@@ -17,7 +17,11 @@ from domain.registry.errors import NotFound, Unavailable
 from domain.registry.evidence import Attachment
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from domain.risk.block_store import BlockStore
+    from domain.risk.dataset import Dataset
+    from domain.risk.ports import ObjectsPort
 
 _RECORD = "record.json"
 _ATTACHMENTS = "attachments"
@@ -26,8 +30,14 @@ _ATTACHMENTS = "attachments"
 class Workspace:
     """A directory that all tasks of a run can reach; it may be emptied when no run is under way."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, blocks: Callable[[str], ObjectsPort]) -> None:
+        """
+        Args:
+            blocks: gives the place of the block store's `FILES` and of its `RECORDS`, which workers of
+                engines reach, wherever they run; they need not reach `root`.
+        """
         self._root = root
+        self._blocks = blocks
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
@@ -48,9 +58,20 @@ class Workspace:
 
     def blocks(self, environment: Digest) -> BlockStore:
         """The blocks that runs share, of one environment; see `BlockStore`."""
-        from domain.risk.block_store import BlockStore
+        from domain.risk.block_store import FILES, RECORDS, BlockStore
 
-        return BlockStore(self._root / "blocks", environment)
+        return BlockStore(self._blocks(FILES), self._blocks(RECORDS), environment)
+
+    def dataset(self, path: Path) -> Dataset:
+        """Open a dataset that a step left here.
+
+        Raises:
+            NotFound: it is gone, or its blocks are in another place than this workspace's.
+        """
+        from domain.risk.block_store import FILES
+        from domain.risk.dataset import Dataset
+
+        return Dataset.open(path, self._blocks(FILES))
 
     def place(self, kind: str, key: Digest) -> Path:
         """Where something kept is, if it still is."""

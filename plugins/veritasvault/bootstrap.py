@@ -22,7 +22,7 @@ from urllib.parse import unquote, urlsplit
 
 from domain.registry.errors import InvalidInput
 from veritasvault.registry_address import GitAddress, OciAddress
-from veritasvault.setting_values import as_witness, is_url
+from veritasvault.setting_values import as_place, is_url
 from veritasvault.settings import Settings, project_root
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from domain.risk.ports import (
         CalendarPort,
         DataValidatorPort,
+        ObjectsPort,
         PrepEnginePort,
         SearchPort,
         SnapshotPort,
@@ -274,7 +275,7 @@ class Application:
         return RememberedWitness(place, FileWitness(memory))
 
     def _witness_place(self, uri: str) -> WitnessPort:
-        parts = urlsplit(as_witness("URI", uri))
+        parts = urlsplit(as_place("URI", uri))
         if parts.scheme == "file":
             from veritasvault.adapters.file_witness import FileWitness
 
@@ -321,7 +322,8 @@ class Application:
             places.append(StagingLeftovers(self.staging))
         if features:
             places.append(WorkspaceLeftovers(self.settings.workspace, self.registry, self.ledger))
-            places.append(BlockLeftovers(self.settings.workspace))
+            if (blocks := self.settings.block_store) is not None:  # a bucket has lifecycle rules for that
+                places.append(BlockLeftovers(self.settings.workspace, blocks))
         return GarbageCollection(self.registry, self.ledger, self.collector, places=places, clock=self.clock)
 
     def model_loader(self, cache: Path | str | None, cache_bytes: int) -> ModelLoader:
@@ -435,7 +437,19 @@ class Application:
     def workspace(self) -> Workspace:
         from domain.risk.workspace import Workspace
 
-        return Workspace(self.settings.workspace)
+        return Workspace(self.settings.workspace, self._blocks)
+
+    def _blocks(self, kind: str) -> ObjectsPort:
+        """Where the files, or the records, of the block store are."""
+        if (directory := self.settings.block_store) is not None:
+            from domain.risk.local_objects import LocalObjects
+
+            return LocalObjects(directory / kind)
+        from veritasvault.adapters.s3_objects import S3Objects
+
+        parts = urlsplit(self.settings.blocks or "")
+        prefix = f"{parts.path.strip('/')}/{kind}".lstrip("/")
+        return S3Objects(parts.netloc, prefix, self.settings.s3_endpoint, self.settings.aws_connection)
 
     @cached_property
     def calendar(self) -> CalendarPort:

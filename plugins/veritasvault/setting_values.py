@@ -74,8 +74,8 @@ def is_url(policy: str) -> bool:
     return policy.startswith(("http://", "https://"))
 
 
-def as_witness(name: str, value: str) -> str:
-    """Return the address of a witness. Raises InvalidInput, with `name` as the field."""
+def as_place(name: str, value: str) -> str:
+    """Return the address of a place for objects. Raises InvalidInput, with `name` as the field."""
     parts = _split(name, value)
     whole = not parts.query and not parts.fragment and not has_login(value)
     if whole and (

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from domain.registry.errors import InvalidInput
 from veritasvault.oidc_issuer import AUDIENCE, CLAIMS, OidcIssuer
@@ -19,12 +20,12 @@ from veritasvault.setting_values import (
     as_deadline_days,
     as_open,
     as_path,
+    as_place,
     as_policy,
     as_ray,
     as_registry,
     as_seconds,
     as_signer,
-    as_witness,
 )
 
 PREFIX = "VERITAS_"
@@ -42,6 +43,8 @@ class Settings:
         signer: `local`, or where Vault keeps the signing keys, see `TransitAddress`.
         snapshots_remote: DVC remote (directory or s3:// URL); None keeps snapshots in `home` only.
         tracking: MLflow tracking URI.
+        blocks: `file:///directory` or `s3://bucket[/prefix]` for the blocks of rows and features, which
+            workers of engines reach; None keeps them in the workspace.
         dask: address of a running Dask scheduler; None starts local workers.
         spark: Spark master or Connect URL.
         ray: `ray://host:port` of a running Ray cluster's client server; None starts local workers.
@@ -69,6 +72,7 @@ class Settings:
     signer: str
     snapshots_remote: str | None
     tracking: str
+    blocks: str | None
     dask: str | None
     spark: str = field(repr=False)
     ray: str | None
@@ -95,6 +99,14 @@ class Settings:
     def workspace(self) -> Path:
         """Rows, feature sets and candidates of runs; may be emptied when no run is under way."""
         return self.home / "workspace"
+
+    @property
+    def block_store(self) -> Path | None:
+        """The directory of the blocks; None if they are in a bucket."""
+        if self.blocks is None:
+            return self.workspace / "blocks"
+        parts = urlsplit(self.blocks)
+        return Path(unquote(parts.path)) if parts.scheme == "file" else None
 
     @property
     def reports(self) -> Path:
@@ -158,6 +170,7 @@ class Settings:
             snapshots_remote=as_open("VERITAS_SNAPSHOTS_REMOTE", values.get("snapshots_remote"), AWS),
             tracking=as_open("VERITAS_TRACKING", values.get("tracking"), MLFLOW)
             or f"sqlite:///{home}/mlflow.db",
+            blocks=as_place("VERITAS_BLOCKS", values["blocks"]) if values.get("blocks") else None,
             dask=as_open("VERITAS_DASK", values.get("dask"), "the scheduler takes none"),
             spark=values.get("spark") or "local[2]",
             ray=as_ray(values.get("ray")),
@@ -165,7 +178,7 @@ class Settings:
             s3_endpoint=as_open("VERITAS_S3_ENDPOINT", values.get("s3_endpoint"), AWS),
             policy=as_policy(values.get("policy") or str(packaged_policy())),
             witnesses=tuple(
-                as_witness("VERITAS_WITNESSES", uri.strip())
+                as_place("VERITAS_WITNESSES", uri.strip())
                 for uri in values.get("witnesses", "").split(",")
                 if uri.strip()
             ),

@@ -10,12 +10,11 @@ from pathlib import Path
 import pytest
 
 from domain.registry.canonical import digest
-from domain.risk.block_store import BlockStore
+from domain.risk.block_store import FILES, RECORDS, BlockStore
 from domain.risk.dataset import Dataset
 from domain.risk.features import feature_definition
 from domain.risk.preparation import prepare
 from domain.risk.row_blocks import write_blocks
-from domain.risk.workspace import Workspace
 from tests.risk.feature_panels import TARGET
 from tests.risk.growing_panels import GrowingPanel
 from veritasvault.adapters.block_leftovers import BlockLeftovers
@@ -31,8 +30,8 @@ class Home:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.panel = GrowingPanel.random(3)
-        self.store: BlockStore = Workspace(root).blocks(digest(b"an environment"))
-        self.leftovers = BlockLeftovers(root)
+        self.store = BlockStore.below(root / "blocks", digest(b"an environment"))
+        self.leftovers = BlockLeftovers(root, root / "blocks")
 
     def run(self, name: str = "1" * 64) -> tuple[Dataset, Dataset]:
         last, definition = self.panel.sessions[-1], feature_definition(["rv_5"], TARGET)
@@ -41,7 +40,7 @@ class Home:
         return rows, prepare(rows, definition, InlinePrepEngine(), place, store=self.store).dataset
 
     def files(self) -> set[Path]:
-        return {*self.store.files.iterdir(), *self.store.records.iterdir()}
+        return {path for kind in (FILES, RECORDS) for path in (self.root / "blocks" / kind).iterdir()}
 
     def age(self) -> None:
         for path in self.files():
@@ -74,7 +73,7 @@ def test_what_a_dataset_lists_stays_whatever_its_age(home: Home) -> None:
 
 def test_what_no_dataset_lists_is_as_old_as_its_last_use_and_is_made_again_if_it_went(home: Home) -> None:
     before = [dataset.digest for dataset in home.run()]
-    (home.store.files / ".0123").write_bytes(b"half of a block")
+    (home.root / "blocks" / FILES / ".0123").write_bytes(b"half of a block")
     home.age()
     home.forget()
     found = list(home.leftovers.leftovers())

@@ -112,7 +112,7 @@ def table(days: int = 300, expectations: tuple[Filled | Unique, ...] = (Filled("
 
 @pytest.fixture
 def store(tmp_path: Path) -> BlockStore:
-    return BlockStore(tmp_path, digest(b"an environment"))
+    return BlockStore.below(tmp_path, digest(b"an environment"))
 
 
 CHANGES = {
@@ -145,7 +145,7 @@ def test_another_judge_expectation_environment_or_table_knows_nothing(
     known = JudgedTable.of(table(), JUDGE, store)
     known.remember(store)
     assert JudgedTable.of(table(), JUDGE, store).met == set(known.keys)
-    elsewhere = BlockStore(tmp_path, digest(b"another environment"))
+    elsewhere = BlockStore.below(tmp_path, digest(b"another environment"))
     others = (
         JudgedTable.of(table(), digest(b"another judge"), store),
         JudgedTable.of(table(expectations=(Filled("close"),)), JUDGE, store),
@@ -179,5 +179,5 @@ def test_a_record_that_a_disk_changed_is_not_believed(store: BlockStore) -> None
     judged_table = JudgedTable.of(table(), JUDGE, store)
     judged_table.remember(store)
     first: Digest = next(iter(judged_table.keys.values()))
-    (store.root / "records" / first).write_bytes(b"met")
+    (Path(store.records.uri) / first).write_bytes(b"met")
     assert len(JudgedTable.of(table(), JUDGE, store).met) == len(judged_table.keys) - 1

@@ -22,12 +22,15 @@ from zipfile import ZipFile
 import psutil
 import pytest
 
-from domain.registry.canonical import Digest, as_digest
-from domain.registry.errors import DomainException, InvalidInput, Unavailable
-from domain.risk.block_store import BlockStore
-from domain.risk.dataset import Dataset
+from domain.registry.canonical import Digest, as_digest, digest_of
+from domain.registry.errors import DomainException, InvalidInput, NotFound, Unavailable
+from domain.risk.block_store import FILES, RECORDS, BlockStore
+from domain.risk.dataset import INDEX, Dataset
+from domain.risk.feature_set import feature_table
+from domain.risk.history import all_rows
 from domain.risk.ports import Item, PrepEnginePort, Result
 from domain.risk.preparation import prepare, private_store
+from domain.risk.row_blocks import write_blocks
 from tests.adapters.prep_tasks import die, die_once
 from tests.risk.feature_panels import full_definition, sample_rows
 from tests.servers.prep_clusters import (
@@ -38,10 +41,12 @@ from tests.servers.prep_clusters import (
     spark_connect,
     spark_standalone,
 )
+from tests.servers.seaweedfs import S3Server
 from veritasvault.adapters.dask_prep import DaskPrepEngine
 from veritasvault.adapters.inline_prep import InlinePrepEngine
 from veritasvault.adapters.on_demand_prep import OnDemandPrepEngine
 from veritasvault.adapters.ray_prep import RayPrepEngine
+from veritasvault.adapters.s3_objects import S3Objects
 from veritasvault.adapters.shipped_code import code_archive
 from veritasvault.adapters.spark_prep import SparkPrepEngine
 
@@ -172,9 +177,9 @@ class TestContract:
         self, case: Case, sample: Dataset, expected: Digest, shared: BlockStore, tmp_path: Path
     ) -> None:
         """All engines meet in one store: the first computes what is missing, the others nothing."""
-        for forgotten in sorted((shared.root / "records").iterdir())[::3]:
+        for forgotten in sorted(Path(shared.records.uri).iterdir())[::3]:
             forgotten.unlink()
-        for path in sorted(shared.files.iterdir())[::5]:
+        for path in sorted(Path(shared.files.uri).iterdir())[::5]:
             path.unlink()
         first = prepare(sample, full_definition(), case.engine, tmp_path / "a", store=shared, tasks=4)
         again = prepare(sample, full_definition(), case.engine, tmp_path / "b", store=shared)
@@ -240,12 +245,14 @@ def test_a_single_task_fails_as_it_would_on_an_engine() -> None:
 def test_a_cluster_gets_the_code_and_runs_a_killed_workers_tasks_again_with_the_same_digest(
     start: Callable[[Path], AbstractContextManager[Cluster]],
     connect: Callable[[str], PrepEnginePort],
+    bucket: BlockStore,
     sample: Dataset,
     expected: Digest,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Workers that do not have the project import what was sent, also those that replace a killed one."""
+    """Workers that do not have the project import what was sent, also those that replace a killed one; rows
+    and features are then in S3 alone, and have the same digest."""
     with start(tmp_path) as cluster:
         monkeypatch.setenv("PYSPARK_PYTHON", cluster.python)
         with connect(cluster.address) as engine:
@@ -255,8 +262,35 @@ def test_a_cluster_gets_the_code_and_runs_a_killed_workers_tasks_again_with_the_
             (tmp_path / "marks").mkdir()
             assert len(engine.map(partial(die_once, tmp_path / "marks"), range(20))) == 20
             assert (tmp_path / "marks" / "died").exists()
-            made = prepare(sample, full_definition(), engine, tmp_path / "features", tasks=4)
-            assert made.dataset.digest == expected
+            _require_the_same_by_s3(bucket, sample, expected, engine, tmp_path)
+
+
+@pytest.fixture
+def bucket(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> BlockStore:
+    """An empty block store in S3, whose keys are in the environment from which clusters are started."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", s3_server.access_key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", s3_server.secret_key)
+    name = s3_server.make_bucket()
+    files, records = (S3Objects(name, kind, s3_server.endpoint) for kind in (FILES, RECORDS))
+    return BlockStore(files, records, digest_of({"test": "engines"}))
+
+
+def _require_the_same_by_s3(
+    bucket: BlockStore, sample: Dataset, expected: Digest, engine: PrepEnginePort, scratch: Path
+) -> None:
+    """Rows and features go to the bucket, and a second preparation finds all of them there."""
+    rows = write_blocks(all_rows(sample), scratch / "rows", bucket)
+    assert (rows.digest, rows.store) == (sample.digest, bucket.files)
+    first = prepare(rows, full_definition(), engine, scratch / "features", store=bucket, tasks=4)
+    assert (first.dataset.digest, first.computed) == (expected, len(sample.parts))
+    assert os.getpid() not in first.workers
+    assert {path.name for path in (scratch / "features").iterdir()} == {INDEX}
+    opened = Dataset.open(scratch / "features", bucket.files)
+    assert feature_table(opened).num_rows > 0
+    with pytest.raises(NotFound, match="set VERITAS_BLOCKS"):
+        Dataset.open(scratch / "features")
+    again = prepare(rows, full_definition(), engine, scratch / "again", store=bucket)
+    assert (again.dataset.digest, again.computed) == (expected, 0)
 
 
 def test_the_code_that_is_sent_has_the_name_of_its_bytes() -> None:
@@ -389,9 +423,10 @@ def test_an_address_of_another_form_is_refused(address: str) -> None:
 
 @pytest.mark.ray
 def test_ray_ships_the_code_runs_a_killed_workers_tasks_again_and_gives_up_when_tasks_kill(
-    sample: Dataset, expected: Digest, tmp_path: Path
+    bucket: BlockStore, sample: Dataset, expected: Digest, tmp_path: Path
 ) -> None:
-    """On one cluster, whose start costs most: each worker imports what was shipped, not what is installed."""
+    """On one cluster, whose start costs most: each worker imports what was shipped, not what is installed;
+    rows and features are then in S3 alone."""
     with ray_cluster(tmp_path) as cluster, RayPrepEngine(cluster.address, timeout=180) as engine:
         for found in engine.map(find_spec, ["domain", "veritasvault"]):
             assert found is not None
@@ -399,8 +434,7 @@ def test_ray_ships_the_code_runs_a_killed_workers_tasks_again_and_gives_up_when_
         (tmp_path / "marks").mkdir()
         assert len(engine.map(partial(die_once, tmp_path / "marks"), range(20))) == 20
         assert (tmp_path / "marks" / "died").exists()
-        made = prepare(sample, full_definition(), engine, tmp_path / "features", tasks=4)
-        assert made.dataset.digest == expected
+        _require_the_same_by_s3(bucket, sample, expected, engine, tmp_path)
         with pytest.raises(Unavailable, match="ray could not finish the preparation"):
             engine.map(die, [1])
 

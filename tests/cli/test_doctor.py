@@ -13,8 +13,8 @@ from tests.cli.console import Console
 
 ALL = [
     "python", "settings", "home", "registry", "ledger", "keys", "witnesses", "identity", "champions",
-    "policy", "alerts", "snapshots", "tracking", "dask", "spark", "ray", "packages", "lock",
-    "airflow database",
+    "policy", "alerts", "snapshots", "blocks", "tracking", "dask", "spark", "ray", "packages",
+    "lock", "airflow database",
 ]  # fmt: skip
 SMTP = "airflow.providers.smtp.notifications.smtp.SmtpNotifier"
 
@@ -52,12 +52,14 @@ def test_servers_that_do_not_answer_are_failures_with_remedies(empty: Console, c
         "VERITAS_REGISTRY": "s3://models",
         "VERITAS_S3_ENDPOINT": f"http://{address}",
         "VERITAS_SNAPSHOTS_REMOTE": "s3://snapshots",
+        "VERITAS_BLOCKS": "s3://blocks/here",
         "VERITAS_LEDGER": f"postgresql://u:secret@{address}/d",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg2://u:secret@{address}/d",
     }
     found = _checks(Console(empty.home, empty.directory, settings))
     for name in (
-        "dask", "spark", "ray", "tracking", "registry", "snapshots", "ledger", "keys", "airflow database"
+        "dask", "spark", "ray", "tracking", "registry", "snapshots", "blocks", "ledger", "keys",
+        "airflow database"
     ):  # fmt: skip
         assert found[name]["status"] == "fail", found[name]
         assert found[name]["remedy"]

@@ -16,6 +16,7 @@ from domain.registry.metadata import RiskTier
 from domain.registry.registration import RegisteredModel
 from domain.risk.pipeline import Candidate, Features, ModelPipeline, Rows, RunRequest
 from domain.risk.spec import ModelSpec
+from tests.servers.seaweedfs import S3Server
 from veritasvault.adapters.uri_source import UriSource
 from veritasvault.bootstrap import Application
 from veritasvault.settings import Settings
@@ -47,9 +48,9 @@ class FixedClock:
 class Desk:
     """One registry, and runs of the volatility pipeline against it."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, **settings: str) -> None:
         self.home = home
-        self.application = Application(Settings.read({"VERITAS_HOME": str(home)}))
+        self.application = Application(Settings.read({"VERITAS_HOME": str(home), **settings}))
         self.spec = ModelSpec.load(SPEC)
 
     @property
@@ -68,15 +69,17 @@ class Desk:
         moment = dt.datetime.now(dt.UTC)
         return self.pipeline.ingest(RunRequest(run_after=moment, as_of=as_of, source=source, assets=assets))
 
-    def features(self, source: str, as_of: str = CUT.isoformat()) -> Features:
-        return self.pipeline.prepare(self.ingest(source, as_of), "inline")
+    def features(self, source: str, as_of: str = CUT.isoformat(), engine: str = "inline") -> Features:
+        return self.pipeline.prepare(self.ingest(source, as_of), engine)
 
-    def candidate(self, source: str, as_of: str = CUT.isoformat()) -> tuple[Features, Candidate]:
-        features = self.features(source, as_of)
+    def candidate(
+        self, source: str, as_of: str = CUT.isoformat(), engine: str = "inline"
+    ) -> tuple[Features, Candidate]:
+        features = self.features(source, as_of, engine)
         return features, self.pipeline.train(features, {})
 
-    def run(self, source: str, as_of: str = CUT.isoformat()) -> RegisteredModel:
-        features, candidate = self.candidate(source, as_of)
+    def run(self, source: str, as_of: str = CUT.isoformat(), engine: str = "inline") -> RegisteredModel:
+        features, candidate = self.candidate(source, as_of, engine)
         validation = self.pipeline.validate(features, "test run")
         return self.pipeline.register(candidate, validation, {"run": "test"})
 
@@ -101,6 +104,28 @@ def test_real_prices_become_a_verified_version(desk: Desk, panel: pl.DataFrame) 
     desk.application.catalog.retrieve("volatility_forecast@latest", destination)
     assert {path.name for path in destination.iterdir()} == {"model.onnx", "signature.json"}
     assert desk.run(desk.write(panel)).outcome == "recognised"
+
+
+def test_a_panel_and_its_blocks_may_lie_in_s3(
+    desk: Desk, panel: pl.DataFrame, s3_server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From a panel in a bucket, through Dask's workers, whose blocks are in it too, to the same model; what a
+    rule of the bucket ended is made again."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", s3_server.access_key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", s3_server.secret_key)
+    here, client, bucket = desk.run(desk.write(panel)), s3_server.client(), s3_server.make_bucket()
+    client.upload_file(str(desk.home / "panel.parquet"), bucket, "raw/panel.parquet")
+    settings = {"VERITAS_BLOCKS": f"s3://{bucket}/blocks", "VERITAS_S3_ENDPOINT": s3_server.endpoint}
+    there = Desk(tmp_path / "there", **settings)
+    source = f"s3://{bucket}/raw/panel.parquet"
+    assert there.run(source, engine="dask").model_id == here.model_id
+    assert there.application.audit.everything().problems == ()
+    found = client.list_objects_v2(Bucket=bucket, Prefix="blocks/")["Contents"]
+    assert {item["Key"].split("/")[1] for item in found} == {"files", "records"}
+    assert not list((there.home / "workspace").rglob("*blocks*"))
+    for item in found[::2]:
+        client.delete_object(Bucket=bucket, Key=item["Key"])
+    assert there.run(source, engine="dask").outcome == "recognised"
 
 
 def test_the_card_of_the_registration_is_kept_with_the_version(desk: Desk, panel: pl.DataFrame) -> None:

@@ -9,6 +9,7 @@ import re
 import signal
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -145,16 +146,17 @@ def test_another_definition_or_environment_shares_no_block(tmp_path: Path) -> No
     every = prepared(panel, 999, full_definition(), tmp_path / "a", store).computed
     fewer = feature_definition(SHORT, TARGET)
     assert prepared(panel, 999, fewer, tmp_path / "b", store).computed == every
-    newer = BlockStore(store.root, Digest("0" * 64))
+    newer = replace(store, environment=Digest("0" * 64))
     assert prepared(panel, 999, fewer, tmp_path / "c", newer).computed == every
 
 
 def test_days_share_the_files_of_their_rows(tmp_path: Path) -> None:
     panel, store, definition = long_panel(), private_store(tmp_path / "store"), full_definition()
     prepared(panel, 998, definition, tmp_path, store)
-    before = set(store.files.iterdir())
+    files = Path(store.files.uri)
+    before = set(files.iterdir())
     prepared(panel, 999, definition, tmp_path, store)
-    assert len(set(store.files.iterdir()) - before) == 3  # rows, features and labels of the last block
+    assert len(set(files.iterdir()) - before) == 3  # rows, features and labels of the last block
 
 
 def _prepare_days(root: str, home: str, days: list[int]) -> dict[int, str]:
@@ -183,9 +185,9 @@ def test_processes_that_prepare_at_the_same_time_give_the_same_bytes_and_leave_n
 
 def _require_whole_files(store: BlockStore) -> None:
     """Whatever has a name in the store is complete; files on their way have a hidden one."""
-    for path in store.files.glob("[!.]*"):
+    for path in Path(store.files.uri).glob("[!.]*"):
         assert hashlib.sha256(path.read_bytes()).hexdigest() == path.name
-    for path in (store.root / "records").glob("[!.]*"):
+    for path in Path(store.records.uri).glob("[!.]*"):
         assert store.find(Digest(path.name)) is not None
 
 
@@ -288,7 +290,7 @@ def test_no_bit_of_a_record_changes_unseen(
     store = private_store(tmp_path_factory.mktemp("store"))
     key, value = store.key("test", {"input": 1}), {"sums": {"total": [0.123, 4.56]}, "name": "Zürich"}
     store.record(key, value)
-    path = store.root / "records" / key
+    path = Path(store.records.uri) / key
     data = bytearray(path.read_bytes())
     data[place % len(data)] ^= 1 << bit
     path.write_bytes(data)
@@ -302,7 +304,7 @@ def test_a_changed_digit_of_the_markets_sums_does_not_change_the_next_days_featu
     panel, store, definition = long_panel(), private_store(tmp_path / "store"), full_definition()
     prepared(panel, 998, definition, tmp_path, store)
     alone = prepared(panel, 999, definition, tmp_path / "alone").dataset
-    changed = [path for path in (store.root / "records").iterdir() if b'"sums"' in path.read_bytes()]
+    changed = [path for path in Path(store.records.uri).iterdir() if b'"sums"' in path.read_bytes()]
     assert len(changed) == 2
     for path in changed:
         path.write_bytes(re.sub(rb'("-?)(\d)(\d+")', _with_another_digit, path.read_bytes()))
@@ -321,7 +323,7 @@ def test_a_record_that_cannot_be_read_is_written_again_and_another_one_is_an_err
     with pytest.raises(IntegrityError, match="is not what the same inputs give now"):
         store.record(key, {"result": 2})
     assert store.find(key) == {"result": 1}
-    (store.root / "records" / key).write_bytes(b'{"resu')
+    (Path(store.records.uri) / key).write_bytes(b'{"resu')
     assert store.find(key) is None
     store.record(key, {"result": 1})
     assert store.find(key) == {"result": 1}

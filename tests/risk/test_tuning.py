@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from domain.registry.canonical import Digest
 from domain.registry.card import Subject, build_card, to_markdown
 from domain.registry.errors import InvalidInput, Unavailable
 from domain.registry.manifest import Manifest
@@ -58,8 +57,7 @@ def laboratory(tmp_path_factory: pytest.TempPathFactory) -> Laboratory:
     features = pipeline.prepare(pipeline.ingest(request), "inline")
     folds = plan_folds(pipeline.training_set(features), dt.date.fromisoformat(SESSION))
     exam = Exam(
-        features.path,
-        Digest(features.digest),
+        bench.application.workspace.dataset(Path(features.path)),
         bench.spec.columns,
         bench.spec.target,
         tuple(features.rows["assets"]),
@@ -140,7 +138,7 @@ def test_nothing_from_the_judged_years_is_looked_at(laboratory: Laboratory) -> N
     assert ends.max() < np.datetime64(laboratory.exam.before)
     assert max(fold.test_end for fold in folds) < laboratory.exam.before
     rival = Rival("ridge", laboratory.exam.trainer, {})
-    found = TunedRival(rival, (), laboratory.exam.before, laboratory.exam.digest)
+    found = TunedRival(rival, (), laboratory.exam.before, laboratory.exam.features.digest)
     with pytest.raises(InvalidInput, match="leave it out, this problem judges models on the years"):
         found.require_apart(folds)
 

@@ -132,11 +132,9 @@ class Comparisons:
         self, kind: str, digest: Digest, read: Callable[[Dataset], pa.Table], found: str
     ) -> TableDifference | None:
         """Row by row, if the workspace still has the dataset of the first training as it was."""
-        from domain.risk.dataset import Dataset
-
         # What is gone, was changed or was written by a later commit only costs the figures.
         with suppress(NotFound, IntegrityError, InvalidInput, OSError, ValueError, KeyError, TypeError):
-            dataset = Dataset.open(self.workspace.place(kind, digest))
+            dataset = self.workspace.dataset(self.workspace.place(kind, digest))
             if dataset.digest == digest:
                 return table_difference(read(dataset), pq.read_table(self.directory / found))
         return None

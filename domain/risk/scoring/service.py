@@ -116,7 +116,7 @@ class ModelScoring:
         from domain.risk.scoring.part_forecasts import PartForecasts
 
         parts, (first, last) = self._parts, sessions
-        dataset = feature_parts(Dataset.open(Path(features.path)))
+        dataset = feature_parts(parts.workspace.dataset(Path(features.path)))
         names = feature_definition(spec.columns, spec.target).columns
         days = ((first - _EPOCH).days, (last - _EPOCH).days)
         with (
@@ -126,9 +126,12 @@ class ModelScoring:
         ):
             made = scratch / "forecasts"
             made.mkdir()
-            task = PartForecasts(dataset, tuple(names), *days, version, made)
+            task = PartForecasts(dataset, tuple(names), *days, version)
             found = executor.map(task, [part for part in dataset.parts if _overlaps(part, *days)])
-            kept = Dataset.seal(made, [part for part in found if part is not None])
+            forecast = [one for one in found if one is not None]
+            for part, data in forecast:
+                (made / part.name).write_bytes(data)
+            kept = Dataset.seal(made, [part for part, _ in forecast])
             return ForecastSet.keep(
                 parts.workspace, kept, reference, version.model_id, first.isoformat(), last.isoformat()
             )

@@ -8,11 +8,10 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from domain.registry.canonical import Digest
 from domain.registry.ports import Leftover
 from domain.registry.staging import unavailable
+from domain.risk.block_store import FILES, RECORDS
 from domain.risk.dataset import INDEX
-from domain.risk.workspace import Workspace
 
 
 class BlockLeftovers:
@@ -24,11 +23,13 @@ class BlockLeftovers:
     there.
     """
 
-    def __init__(self, workspace: Path) -> None:
+    def __init__(self, workspace: Path, store: Path) -> None:
+        """
+        Args:
+            store: the directory of the block store; which environment's keys are in it does not matter.
+        """
         self._workspace = workspace
-        # The places do not depend on the environment, which only keys do.
-        store = Workspace(workspace).blocks(Digest(""))
-        self._kinds = {store.files: "block", store.records: "record of blocks"}
+        self._kinds = {store / FILES: "block", store / RECORDS: "record of blocks"}
 
     def leftovers(self) -> Iterator[Leftover]:
         try:

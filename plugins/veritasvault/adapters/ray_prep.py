@@ -26,6 +26,8 @@ _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     # Read when ray is imported. Without it Ray takes an address that others reach instead of loopback.
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    # Ray ends, and this process with it, when a busy machine has not started its agents by then.
+    "RAY_agent_register_timeout_ms": "300000",
 }
 _AUTH = "RAY_AUTH_MODE"
 _NOT_CODE = ["**/__pycache__", "**/static"]

@@ -186,6 +186,30 @@ def snapshots(application: Application) -> Check:
     return Check("snapshots", "ok", f"remote {remote}, its bucket is opened by the first snapshot")
 
 
+def blocks(application: Application) -> Check:
+    """Whether rows and features can be kept where engines read and write them."""
+    from domain.registry.canonical import digest
+    from domain.registry.errors import DomainException
+
+    directory, remedy = application.settings.block_store, "mend it or VERITAS_BLOCKS"
+    if directory is not None:
+        problem = unwritable(directory)
+        if problem:
+            return Check("blocks", "fail", f"{directory}: {problem}", remedy)
+        return Check("blocks", "ok", f"{directory}: writable")
+    if find_spec("boto3") is None:
+        return Check("blocks", "fail", "boto3 is missing", "pip install 'veritasvault[s3]'")
+    endpoint = application.settings.s3_endpoint
+    if endpoint and not listening(endpoint, 443):
+        return Check("blocks", "fail", f"{endpoint} does not answer", "start it or mend VERITAS_S3_ENDPOINT")
+    files = application.workspace.blocks(digest(b"")).files
+    try:
+        files.use("doctor")
+    except DomainException as error:
+        return Check("blocks", "fail", str(error), remedy)
+    return Check("blocks", "ok", f"{files.uri}: the bucket answers, workers have to reach it too")
+
+
 def tracking(application: Application) -> Check:
     """Whether experiment runs can be written."""
     place = application.settings.tracking

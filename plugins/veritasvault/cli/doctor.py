@@ -76,6 +76,7 @@ def examine(environment: Mapping[str, str]) -> list[Check]:
         "policy": lambda: checks.policy(application),
         "alerts": lambda: alert_check.alerts(application),
         "snapshots": lambda: checks.snapshots(application),
+        "blocks": lambda: checks.blocks(application),
         "tracking": lambda: checks.tracking(application),
         "dask": lambda: engine_checks.dask(application.settings.dask),
         "spark": lambda: engine_checks.spark(application.settings.spark, environment),
