@@ -11,6 +11,7 @@ from hypothesis import settings
 from xdist.scheduler import LoadFileScheduling
 
 pytest_plugins = [
+    "tests.servers.embedded_mlflow",
     "tests.servers.mlflow_server",
     "tests.servers.postgres",
     "tests.servers.openbao",
