@@ -41,6 +41,8 @@ up: $(RUNTIME) ## Airflow with its UI on loopback, until Ctrl-C
 	@exec $(BIN)/python -m veritasvault.airflow_local up
 
 test: programs lint ## Install what tests need, check style, types and layers, and run the tests
+	@# Hundreds of processes import them, also where the environment forbids Python to keep what it compiles.
+	$(BIN)/python -m compileall -q domain plugins dags tests
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # Root installs what is missing where there is apt-get; everybody else is told what to install.

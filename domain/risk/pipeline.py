@@ -73,7 +73,9 @@ class PipelineParts(Protocol):
     def search(self) -> SearchPort: ...
 
     def engine(self, name: str) -> PrepEnginePort: ...
-    def trainer(self, name: str) -> TrainerPort: ...
+    def trainer(self, name: str, engine: str | None = None) -> TrainerPort:
+        """By its name; an engine that can share a training does, which has no influence on the result."""
+
     def plots(self, problem: str, name: str, evaluation: Evaluated) -> tuple[Attachment, ...]:
         """What an evaluation looks like; `name` is the model's, for the titles."""
 
@@ -316,7 +318,8 @@ class ModelPipeline:
         from domain.risk.tuning import Exam
 
         spec, parts = self._spec, self._parts
-        entries = rivals.entered(spec, parts.trainer, parameters)
+        on_engine = partial(parts.trainer, engine=features.engine)
+        entries = rivals.entered(spec, on_engine, parameters)
         if spec.training.tuning is None:
             return entries, None
         rows = Rows(**features.rows)
@@ -328,7 +331,7 @@ class ModelPipeline:
             assets=tuple(rows.assets),
             before=folds[0].test_start,
             problem=spec.problem,
-            trainer=entries[0].trainer,
+            trainer=parts.trainer(spec.training.trainer),
             seed=spec.training.seed,
             metric=spec.training.best_by,
         )

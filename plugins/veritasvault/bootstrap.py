@@ -522,10 +522,10 @@ class Application:
 
         return OptunaSearch()
 
-    def trainer(self, name: str) -> TrainerPort:
-        from veritasvault.adapters.trainers import trainer
+    def trainer(self, name: str, engine: str | None = None) -> TrainerPort:
+        from veritasvault.adapters.trainers import trainer, trainer_on_ray
 
-        return trainer(name)
+        return trainer_on_ray(name, self.settings.ray) if engine == "ray" else trainer(name)
 
     def plots(self, problem: str, name: str, evaluation: Evaluated) -> tuple[Attachment, ...]:
         """What an evaluation looks like; nothing for a problem that `PLOTS` does not list."""

@@ -6,6 +6,7 @@ the project's own code may change meanwhile. What starts threads when imported (
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import sys
@@ -53,6 +54,9 @@ def preload() -> None:
     for name in set(sys.modules) - before:
         if name.partition(".")[0] in {"domain", "veritasvault"}:
             del sys.modules[name]
+    # What was imported stays: without this each task looks through all of it whenever it collects garbage.
+    gc.collect()
+    gc.freeze()
 
 
 def _great_expectations() -> None:

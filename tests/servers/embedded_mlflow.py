@@ -1,4 +1,4 @@
-"""MLflow's embedded store with its tables in place, which MLflow makes in fifty migrations of four seconds."""
+"""MLflow's embedded store with its tables in place, which take MLflow fifty migrations of four seconds."""
 
 from __future__ import annotations
 

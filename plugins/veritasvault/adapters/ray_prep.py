@@ -68,7 +68,7 @@ class RayPrepEngine:
             if self._address is not None:
                 _require_listening(self._address, self._timeout)
             stack.enter_context(_environment())
-            with _translated(f"start on {self._address or 'this machine'}"):
+            with translated(f"start on {self._address or 'this machine'}"):
                 stack.enter_context(self._context())
                 self._wait_for_workers()
             self._stack = stack.pop_all()
@@ -86,7 +86,7 @@ class RayPrepEngine:
         """
         import ray
 
-        with _translated("finish the preparation"):
+        with translated("finish the preparation"):
             remote = ray.remote(attempt).options(max_retries=_TRIES - 1, num_cpus=1)
             shared = ray.put(task)
             references = [remote.remote(shared, item) for item in items]
@@ -176,7 +176,7 @@ def _environment() -> Iterator[None]:
 
 
 @contextmanager
-def _translated(what: str) -> Iterator[None]:
+def translated(what: str) -> Iterator[None]:
     """Ray raises its own tree of errors, and others' where a connection is lost."""
     try:
         yield

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from domain.registry.canonical import decode, encode
 from domain.risk.parameters import choose
@@ -34,15 +34,33 @@ _GATES = {
 """PyTorch's names of what a gated recurrent unit learns."""
 
 
+class Learner(Protocol):
+    """Learns on a device, from batches in so many shards; wherever these are, with the same result."""
+
+    def __call__(self, lesson: Lesson, device: str, shards: int) -> Weights: ...
+
+
 class TorchSequenceTrainer:
-    """The network of `sequence_network`: QLIKE of variances, by Adam (Kingma and Ba 2015)."""
+    """The network of `sequence_network`: QLIKE of variances, by Adam (Kingma and Ba 2015).
+
+    Args:
+        learn_shards: learns what has more than one shard; None does so in this process.
+    """
 
     framework = "PyTorch"
     tolerance = 0.0
 
+    def __init__(self, learn_shards: Learner | None = None) -> None:
+        self._learn_shards = learn_shards
+
     def parameters(self) -> Mapping[str, TrainerParameter]:
         device = "Where it learns; gpu is one if there is one, with other last bits than a processor's."
-        return {**PARAMETERS, "device": TrainerParameter("cpu", device, choices=("cpu", "gpu"))}
+        shards = "Into how many parts a batch is split, for as many workers of Ray Train if a run is on Ray."
+        return {
+            **PARAMETERS,
+            "device": TrainerParameter("cpu", device, choices=("cpu", "gpu")),
+            "shards": TrainerParameter(1, shards, 1, 64),
+        }
 
     def train(
         self,
@@ -58,8 +76,9 @@ class TorchSequenceTrainer:
         versions(self.framework, "torch_sequence")
         with one_thread():
             lesson = Lesson.of(features, target, names, chosen, seed)
-            with _deterministic():
-                learnt = _learn(lesson, str(chosen["device"]))
+            device, shards = str(chosen["device"]), int(chosen["shards"])
+            elsewhere = self._learn_shards if shards > 1 else None
+            learnt = (elsewhere or learn)(lesson, device, shards)
             network = TorchNetwork(lesson.inputs, learnt)
             learnt = learnt.levelled(lesson.variances, network.log_variances(lesson.seen))
         network = TorchNetwork(lesson.inputs, learnt)
@@ -129,23 +148,58 @@ def _write(network: TorchNetwork, directory: Path) -> None:
     (directory / NETWORK).write_bytes(encode(about))
 
 
-def _learn(lesson: Lesson, device: str) -> Weights:
+def learn(
+    lesson: Lesson,
+    device: str,
+    shards: int,
+    own: Sequence[int] | None = None,
+    collect: Callable[[list[Any]], list[Any]] = list,
+) -> Weights:
+    """Learn, with each step's gradient the sum of its shards', in their order.
+
+    Args:
+        own: the shards whose gradients are computed here; None are all.
+        collect: gets these, vectors on the processor, and gives those of all shards.
+    """
+    with _deterministic():
+        return _learn(lesson, device, shards, range(shards) if own is None else own, collect)
+
+
+def _learn(
+    lesson: Lesson,
+    device: str,
+    shards: int,
+    own: Sequence[int],
+    collect: Callable[[list[Any]], list[Any]],
+) -> Weights:
+    import numpy as np
     import torch
 
     place = "cuda" if device == "gpu" and torch.cuda.is_available() else "cpu"
     tensors, unit = _tensors(lesson.start, place)
     for tensor in tensors.values():
         tensor.requires_grad_()
-    adam = torch.optim.Adam([*unit.parameters(), *tensors.values()], lr=lesson.learning_rate)
+    learning = [*unit.parameters(), *tensors.values()]
+    adam = torch.optim.Adam(learning, lr=lesson.learning_rate)
     seen, variances = (torch.from_numpy(array).to(place) for array in (lesson.seen, lesson.variances))
-    for rows, rate in lesson.steps():
+
+    def gradient(rows: NDArray[np.int64], of: int) -> Any:
+        """Of some rows' part of a loss over `of` rows, as one vector."""
+        if not rows.size:
+            return torch.zeros(sum(weights.numel() for weights in learning), dtype=torch.float64)
         chosen = torch.from_numpy(rows).to(place)
         answer = _forward(seen[chosen], lesson.inputs, tensors, unit)
         # The gamma deviance of variances, without what does not depend on the forecast: twice QLIKE.
-        loss = (variances[chosen] * torch.exp(-answer) + answer).mean()
+        loss = (variances[chosen] * torch.exp(-answer) + answer).sum() / of
+        return torch.cat([part.reshape(-1) for part in torch.autograd.grad(loss, learning)]).cpu()
+
+    for rows, rate in lesson.steps():
+        parts = np.array_split(rows, shards)
+        # Added one after another: another order would have other last bits.
+        total = sum(collect([gradient(parts[shard], rows.size) for shard in own]))
+        for weights, part in zip(learning, total.split([one.numel() for one in learning]), strict=True):
+            weights.grad = part.reshape(weights.shape).to(place)
         adam.param_groups[0]["lr"] = rate
-        adam.zero_grad()
-        loss.backward()
         adam.step()
     learnt = {name: getattr(unit, theirs) for theirs, name in _GATES.items()} | tensors
     return Weights(**{name: tensor.detach().cpu().numpy() for name, tensor in learnt.items()})

@@ -15,6 +15,7 @@ from veritasvault.adapters import (
     torch_trainer,
 )
 from veritasvault.adapters.frameworks import TRAINER
+from veritasvault.adapters.torch_on_ray import TorchOnRay
 
 TRAINERS: Mapping[str, TrainerPort] = {
     **sklearn_trainer.TRAINERS,
@@ -24,6 +25,18 @@ TRAINERS: Mapping[str, TrainerPort] = {
     **covariance_trainer.TRAINERS,
     **anomaly_trainer.TRAINERS,
 }
+
+
+def trainer_on_ray(name: str, address: str | None) -> TrainerPort:
+    """The same trainer, which learns on Ray what can be shared; `address` as `RayPrepEngine` takes it.
+
+    Raises:
+        InvalidInput: no such trainer.
+    """
+    found = trainer(name)
+    if isinstance(found, torch_trainer.TorchSequenceTrainer):
+        return torch_trainer.TorchSequenceTrainer(TorchOnRay(address))
+    return found
 
 
 def trainer(name: str) -> TrainerPort:

@@ -1,0 +1,106 @@
+"""Data-parallel PyTorch: shards of a batch by Ray Train's workers learn what one process learns."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+
+from tests.adapters.test_trainers import NAMES, SMALL, sample
+from tests.servers.prep_clusters import Cluster, ray_cluster
+from veritasvault.adapters.torch_trainer import TorchSequenceTrainer
+from veritasvault.adapters.trainers import trainer, trainer_on_ray
+
+SMALL_TORCH = SMALL["torch_sequence"]
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with ray_cluster(tmp_path_factory.mktemp("ray")) as running:
+        yield running
+
+
+def saved(found: TorchSequenceTrainer, parameters: dict[str, Any], place: Path) -> dict[str, bytes]:
+    """The files of a network that was learnt from the sample."""
+    place.mkdir()
+    found.train(*sample(), {**SMALL_TORCH, **parameters}, 3, NAMES).save(place)
+    return {path.name: path.read_bytes() for path in place.iterdir()}
+
+
+def here() -> TorchSequenceTrainer:
+    found = trainer("torch_sequence")
+    assert isinstance(found, TorchSequenceTrainer)
+    return found
+
+
+def on_ray(cluster: Cluster) -> TorchSequenceTrainer:
+    found = trainer_on_ray("torch_sequence", cluster.address)
+    assert isinstance(found, TorchSequenceTrainer)
+    return found
+
+
+@pytest.mark.parametrize("shards", [2, 3, 7])
+def test_shards_learn_nearly_what_whole_batches_do(shards: int) -> None:
+    """Their gradients are parts of one sum; also batches of fewer rows than shards are learnt from."""
+    features, target = sample()
+    whole = here().train(features, target, SMALL_TORCH, 3, NAMES).predict(features)
+    split = here().train(features, target, {**SMALL_TORCH, "shards": shards}, 3, NAMES).predict(features)
+    np.testing.assert_allclose(split, whole, rtol=1e-6)
+    few = {**SMALL_TORCH, "batch_size": 5, "epochs": 1, "shards": shards}
+    answers = here().train(features[:12], target[:12], few, 3, NAMES).predict(features[:12])
+    assert np.all(answers > 0.0)
+
+
+@pytest.mark.ray
+def test_two_workers_save_the_bytes_of_one_process_also_after_one_was_killed(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    """So a version that a cluster trained is reproduced without one."""
+    long = {"shards": 2, "epochs": 200}
+    expected = saved(here(), long, tmp_path / "here")
+    with ThreadPoolExecutor(1) as pool:
+        found = pool.submit(saved, on_ray(cluster), long, tmp_path / "ray")
+        kill_one_of_two_workers(cluster, found.done)
+        assert found.result() == expected
+
+
+@pytest.mark.ray
+def test_one_shard_and_other_trainers_need_no_ray(tmp_path: Path) -> None:
+    """Nobody listens there, and nobody is asked."""
+    nobody = "ray://127.0.0.1:1"
+    found = trainer_on_ray("torch_sequence", nobody)
+    assert isinstance(found, TorchSequenceTrainer)
+    assert saved(found, {}, tmp_path / "ray") == saved(here(), {}, tmp_path / "here")
+    assert trainer_on_ray("ridge", nobody) is trainer("ridge")
+
+
+def kill_one_of_two_workers(cluster: Cluster, ended: Callable[[], bool]) -> None:
+    """Once both have begun to learn, which takes them processor time."""
+    deadline = time.monotonic() + 300
+    while time.monotonic() < deadline:
+        assert not ended(), "it ended before a worker could be killed"
+        busy = [worker for worker in workers(cluster) if worker.cpu_times().user > 8.0]
+        if len(busy) == 2:
+            busy[0].kill()
+            return
+        time.sleep(0.02)
+    raise AssertionError("no worker has learnt anything")
+
+
+def workers(cluster: Cluster) -> list[psutil.Process]:
+    """Those of Ray Train; Ray gives each process the name of what it runs."""
+    found = []
+    for node in cluster.workers:
+        for each in psutil.Process(node).children(recursive=True):
+            try:
+                if "RayTrainWorker" in " ".join(each.cmdline()):
+                    found.append(each)
+            except psutil.NoSuchProcess:
+                continue
+    return found
