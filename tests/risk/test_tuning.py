@@ -30,6 +30,8 @@ from tests.risk.test_rivals import Noted, spec_with
 from veritasvault.adapters.dask_prep import DaskPrepEngine
 from veritasvault.adapters.inline_prep import InlinePrepEngine
 from veritasvault.adapters.optuna_search import OptunaSearch
+from veritasvault.adapters.ray_prep import RayPrepEngine
+from veritasvault.adapters.spark_prep import SparkPrepEngine
 from veritasvault.adapters.trainers import trainer
 
 SPACE = {"alpha": {"least": 0.01, "most": 10_000.0, "log": True}}
@@ -88,12 +90,21 @@ def test_the_worse_half_of_a_batch_stops_after_each_year(expected: list[Trial]) 
         assert [len(one.values) for one in firsts] == [2, 2, 1]
 
 
+@pytest.mark.parametrize(
+    "engine",
+    [
+        DaskPrepEngine(workers=2),
+        pytest.param(RayPrepEngine(workers=2), marks=pytest.mark.ray),
+        pytest.param(SparkPrepEngine("local[2]"), marks=pytest.mark.spark),
+    ],
+    ids=lambda engine: engine.name,
+)
 def test_workers_of_an_engine_find_the_same_bits(
-    laboratory: Laboratory, expected: list[Trial], tmp_path: Path
+    engine: PrepEnginePort, laboratory: Laboratory, expected: list[Trial], tmp_path: Path
 ) -> None:
     """Whoever is done first has no say, and nothing is lost on the way."""
-    with DaskPrepEngine(workers=2) as engine:
-        assert searched(laboratory.exam, tmp_path, engine) == expected
+    with engine as started:
+        assert searched(laboratory.exam, tmp_path, started) == expected
 
 
 @dataclass
