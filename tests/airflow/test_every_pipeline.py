@@ -49,7 +49,7 @@ class Cell:
             "covariance_shrinkage": {"as_of": "1995-06-01"},
             # A version is trained once: on another engine the same date would be recognised.
             "vault_anomaly": {"as_of": {"spark": "2022-12-30", "dask": "2022-12-29"}.get(self.engine)},
-            "market_anomaly": {"as_of": "2022-12-29"},
+            "market_anomaly": {"as_of": "2022-12-28"},
         }
         return {**filled[self.pipeline], "engine": self.engine}
 
