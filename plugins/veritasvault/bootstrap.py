@@ -350,13 +350,13 @@ class Application:
 
     @contextmanager
     def shipped_version(self, reference: str) -> Iterator[ShippedVersion]:
-        """A verified version that tasks on workers can open while the block lasts; they reach the home."""
+        """A verified version that tasks on workers can open."""
+        from veritasvault.adapters.public_keys_only import PublicKeysOnly
         from veritasvault.serving.shipped_version import ShippedVersion
 
-        cache = self.settings.home / "cache"
-        # Held open, so that nobody removes it to make room.
-        with self.model_loader(cache, CACHE_BYTES).load(reference) as model:
-            yield ShippedVersion(f"{model.name}@{model.version}", model.model_id, cache, self.settings.keys)
+        trusted = PublicKeysOnly(self.settings.keys).public_keys()
+        with self.model_loader(self.settings.home / "cache", CACHE_BYTES).load(reference) as model:
+            yield ShippedVersion.of(model, trusted)
 
     def migration(self, destination: Application) -> Migration:
         """The copying of what this registry and its ledger hold to those of another system; where both have

@@ -86,7 +86,12 @@ class Model:
         They were verified when this was loaded, and whoever may write to the cache could change them before
         they are opened; `predict` runs the very bytes that were verified.
         """
-        return self._copy.path / ARTIFACT
+        return self.copy / ARTIFACT
+
+    @property
+    def copy(self) -> Path:
+        """The directory of the verified copy: the version's files, and what proves them."""
+        return self._copy.path
 
     def predict(self, data: Any) -> Any:
         """What the model says of each row of a frame or an array, see `OnnxPredictor.predict`.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import pickle
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from domain.registry.errors import IntegrityError, InvalidInput, NotFound, Unavailable
+from domain.registry.errors import IntegrityError, InvalidInput, NotFound, NotVerified
 from domain.registry.gates import DataValidated
 from domain.risk.blocks import BLOCK_DAYS
 from domain.risk.dataset import Dataset
@@ -187,18 +188,23 @@ def test_what_cannot_be_scored_is_said_in_a_sentence_and_keeps_nothing(
     assert desk.application.workspace.kept(f"forecasts/{NAME}") == before
 
 
-def test_a_worker_that_finds_a_changed_copy_forecasts_nothing_and_the_next_try_fetches_it_anew(
-    desk: Desk,
-) -> None:
-    """Verified on every worker, after it was verified where it was shipped from."""
+def test_a_worker_opens_nothing_that_was_changed_on_its_way(desk: Desk) -> None:
+    """Every file is verified there, and what proves them too; a worker needs nothing of the home."""
     features = np.full((2, 3), 0.2)
     with desk.application.shipped_version(f"{NAME}@1") as shipped:
-        (model,) = shipped.cache.glob(f"models/{shipped.model_id}/*/artifact/model.onnx")
-        model.chmod(0o600)
-        model.write_bytes(model.read_bytes().replace(b"veritasvault", b"Veritasvault"))
-        with pytest.raises(Unavailable, match="as it was verified: it was changed or removed"):
-            shipped.forecast(features, COLUMNS)
-    with desk.application.shipped_version(f"{NAME}@1") as shipped:
-        np.testing.assert_allclose(
-            shipped.forecast(features, COLUMNS), predictor(1).predict(features), rtol=1e-12
-        )
+        pass
+    travelled = pickle.loads(pickle.dumps(shipped))
+    np.testing.assert_allclose(
+        travelled.forecast(features, COLUMNS), predictor(1).predict(features), rtol=1e-12
+    )
+    assert {"proof.json", "artifact/model.onnx"} <= {name for name, _ in shipped.files}
+    for name, content in shipped.files:
+        for bad in (content.replace(b"veritasvault", b"Veritasvault"), content[:-1], None):
+            others = tuple(file for file in shipped.files if file[0] != name)
+            files = others if bad is None else (*others, (name, bad))
+            if bad == content:
+                continue
+            with pytest.raises((IntegrityError, NotVerified)):
+                replace(shipped, files=files).forecast(features, COLUMNS)
+    with pytest.raises(NotVerified):
+        replace(shipped, trusted=()).forecast(features, COLUMNS)
