@@ -35,6 +35,7 @@ settings.load_profile("project")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--pictures", action="store_true", help="write the pictures of docs/images anew")
+    parser.addoption("--every-cell", action="store_true", help="each pipeline x trainer x engine on Airflow")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -18,6 +18,7 @@ import pytest
 import sqlalchemy as sa
 
 from tests.cli.console import PATIENCE, Console, vendor_model
+from tests.cli.test_evaluate import SPEC
 from tests.planted import Planted
 from tests.servers.mlflow_server import MlflowTestServer, behind_a_password
 from tests.servers.oci import OciServer
@@ -60,6 +61,7 @@ MISPLACED = {
         "ftp://quant:{}@host",
     ),
     "VERITAS_SNAPSHOTS_REMOTE": ("s3://key:{}@bucket", "ssh://quant:{}@host/data"),
+    "VERITAS_BLOCKS": ("s3://key:{}@bucket/blocks", "s3://bucket?signature={}"),
     "VERITAS_S3_ENDPOINT": (f"http://key:{{}}@{CLOSED}",),
     "VERITAS_DASK": (f"tls://quant:{{}}@{CLOSED}",),
     "VERITAS_SPARK": (
@@ -346,6 +348,7 @@ def test_a_login_that_gits_own_settings_put_into_an_address_is_shown_by_nothing(
         ("migrate", "--to-ledger", "postgresql://quant:{}@127.0.0.1:1/ledger"),
         ("migrate", "--to-ledger", "postgresql://quant@127.0.0.1:1/ledger?password={}", "--json"),
         ("models", "show", "https://quant:{}@host/model"),
+        ("monitor", "forecast@1", "--spec", str(SPEC), "--source", "s3://key:{}@bucket/prices.parquet"),
         ("predict", "https://quant:{}@host/model", "--input", "rows.csv"),
         ("predict", "forecast@1", "--input", "s3://key:{}@bucket/rows.csv"),
         ("predict", "forecast@1", "--input", "https://host/rows.csv?X-Amz-Signature={}", "--json"),
