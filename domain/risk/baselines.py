@@ -35,3 +35,6 @@ def forecasts(columns: Columns) -> dict[str, Floats]:
         except KeyError:
             continue
     return made
+
+
+CHANGED = "anew"
