@@ -56,7 +56,7 @@ class Cluster:
 
 @contextmanager
 def dask_cluster(scratch: Path, workers: int = 2) -> Iterator[Cluster]:
-    """A Dask scheduler, and worker processes that do not have the project."""
+    """A Dask scheduler and worker processes, none of which has the project."""
     with ExitStack() as stack:
         port = free_port()
         command = [
@@ -67,8 +67,9 @@ def dask_cluster(scratch: Path, workers: int = 2) -> Iterator[Cluster]:
             str(port),
             "--no-dashboard",
         ]
+        python = _python_without_project(scratch)
         scheduler = _start(
-            [sys.executable, "-m", *command, "--dashboard-address", f"{LOOPBACK}:0"],
+            [python, "-m", *command, "--dashboard-address", f"{LOOPBACK}:0"],
             scratch / "scheduler.log",
             stack,
         )
@@ -83,7 +84,6 @@ def dask_cluster(scratch: Path, workers: int = 2) -> Iterator[Cluster]:
             "--local-directory",
             str(scratch),
         ]
-        python = _python_without_project(scratch)
         started = [
             _start([python, "-m", *command], scratch / f"worker-{number}.log", stack)
             for number in range(workers)

@@ -51,11 +51,7 @@ FRAMEWORKS: Mapping[str, Framework] = {
             "onnx_student_t.py",
         ),
     ),
-    "PyTorch": Framework(
-        "pytorch",
-        ("torch", "safetensors"),
-        (*_OF_ALL, *_NETWORK, "torch_on_ray.py", "torch_trainer.py"),
-    ),
+    "PyTorch": Framework("pytorch", ("torch", "safetensors"), (*_OF_ALL, *_NETWORK, "torch_trainer.py")),
     "TensorFlow": Framework(
         "tensorflow",
         ("tensorflow",),
