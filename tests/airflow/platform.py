@@ -13,6 +13,9 @@ from typing import Any
 from veritasvault.airflow_local.supervisor import LocalAirflow
 from veritasvault.bootstrap import Application, bootstrap
 
+READ_ONCE = {"AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600"}
+"""Airflow's setting for DAG files that nobody changes: reading all every half minute is a tenth of a core."""
+
 
 @dataclass(frozen=True)
 class Platform:
@@ -59,5 +62,6 @@ def running_airflow(
     inherited = {
         name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "VERITAS"))
     }
-    with LocalAirflow(directory / "airflow", dags, given={**inherited, **environment}) as airflow:
+    given = {**inherited, **environment, **READ_ONCE}
+    with LocalAirflow(directory / "airflow", dags, given=given) as airflow:
         yield airflow, environment

@@ -15,6 +15,7 @@ import pytest
 
 from domain.registry.events.monitoring import DriftDetectedEvent, ModelMonitoredEvent
 from domain.risk.scoring.forecast_sets import newest
+from tests.airflow.platform import READ_ONCE
 from tests.places import open_to_others
 from veritasvault.adapters.uri_source import UriSource
 from veritasvault.airflow_local.supervisor import LocalAirflow
@@ -114,7 +115,8 @@ def platform(postgres_url: Callable[[], str]) -> Iterator[Platform]:
         inherited = {
             name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "VERITAS"))
         }
-        with LocalAirflow(directory / "airflow", dags, given={**inherited, **environment}) as airflow:
+        given = {**inherited, **environment, **READ_ONCE}
+        with LocalAirflow(directory / "airflow", dags, given=given) as airflow:
             found = Platform(airflow, environment, prices)
             found.run(FORECAST, {"as_of": TRAINED, "engine": "inline"})
             until(lambda: found.champion, "the first version promotes itself")

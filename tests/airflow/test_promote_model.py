@@ -21,6 +21,7 @@ from domain.registry.events.lifecycle import (
     ModelRejectedEvent,
     PromotionProposedEvent,
 )
+from tests.airflow.platform import READ_ONCE
 from tests.places import open_to_others
 from veritasvault.airflow_local.client import AirflowClient
 from veritasvault.airflow_local.environment import passwords
@@ -184,7 +185,8 @@ def platform(postgres_url: Callable[[], str]) -> Iterator[Platform]:
             name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "VERITAS"))
         }
         users = ",".join(f"{name}:{role}" for name, role in {"admin": "admin", **PEOPLE}.items())
-        given = {**inherited, **environment, "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": users}
+        signing_in = {"AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": users}
+        given = {**inherited, **environment, **signing_in, **READ_ONCE}
         with LocalAirflow(directory / "airflow", dags, given=given) as airflow:
             yield Platform(airflow, environment)
 

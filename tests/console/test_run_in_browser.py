@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from tests.airflow.platform import READ_ONCE
 from tests.console.test_browser import PATIENCE, decided, verdict
 from tests.places import open_to_others
 from veritasvault.airflow_local.environment import passwords
@@ -46,6 +47,7 @@ def airflow() -> Iterator[LocalAirflow]:
         (home / "roles.toml").write_text(ROLES)
         given = {
             **inherited,
+            **READ_ONCE,
             "VERITAS_HOME": str(home),
             "VERITAS_RETRY_SECONDS": "2",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": USERS,
