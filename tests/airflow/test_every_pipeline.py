@@ -89,9 +89,8 @@ CELLS = (
     Cell("volatility_forecast", "torch_sequence", "ray"),
     Cell("covariance_shrinkage", "learned_shrinkage", "spark"),
     Cell("vault_anomaly", "student_t", "dask"),
-    Cell("market_anomaly", "student_t", "spark"),
 )
-"""Those of `make test`: each pipeline and engine at least once. `--every-cell` runs all."""
+"""Those of `make test`: each engine, each pipeline but the one that reads most. `--every-cell` runs all."""
 
 
 def chosen(config: pytest.Config) -> tuple[Cell, ...]:
@@ -137,7 +136,7 @@ def test_a_cell_registers_verifies_and_is_reproduced(cell: Cell, platform: Platf
 def test_the_documentation_shows_each_trainer_and_which_cells_run_each_time() -> None:
     """The table in docs/trainers.md: cells of `make test`, those that ran when it was written, and others."""
     assert {trainer for trainers in TRAINERS_OF.values() for trainer in trainers} == set(TRAINERS)
-    assert {cell.pipeline for cell in CELLS} == set(TRAINERS_OF)
+    assert {cell.pipeline for cell in CELLS} == set(TRAINERS_OF) - {"market_anomaly"}
     assert {cell.engine for cell in CELLS} == set(ENGINES)
     lines = (ROOT / "docs" / "trainers.md").read_text().splitlines()
     for pipeline, trainers in TRAINERS_OF.items():
