@@ -30,7 +30,6 @@ from tests.risk.test_rivals import Noted, spec_with
 from veritasvault.adapters.dask_prep import DaskPrepEngine
 from veritasvault.adapters.inline_prep import InlinePrepEngine
 from veritasvault.adapters.optuna_search import OptunaSearch
-from veritasvault.adapters.ray_prep import RayPrepEngine
 from veritasvault.adapters.spark_prep import SparkPrepEngine
 from veritasvault.adapters.trainers import trainer
 
@@ -94,7 +93,6 @@ def test_the_worse_half_of_a_batch_stops_after_each_year(expected: list[Trial]) 
     "engine",
     [
         DaskPrepEngine(workers=2),
-        pytest.param(RayPrepEngine(workers=2), marks=pytest.mark.ray),
         pytest.param(SparkPrepEngine("local[2]"), marks=pytest.mark.spark),
     ],
     ids=lambda engine: engine.name,
