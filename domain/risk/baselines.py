@@ -35,6 +35,3 @@ def forecasts(columns: Columns) -> dict[str, Floats]:
         except KeyError:
             continue
     return made
-
-
-CHANGED = "anew"

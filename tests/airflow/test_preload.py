@@ -62,6 +62,7 @@ from veritasvault.preload import preload
 
 preload()
 source = Path(sys.modules["domain.risk.baselines"].__file__)
+assert source.is_relative_to(Path.cwd()), "only a copy is changed"
 
 
 def tell():
@@ -96,16 +97,17 @@ def test_a_fork_reads_what_changed_since_the_scheduler_started_and_nothing_else(
     for package in (domain, veritasvault):
         (place,) = package.__path__
         shutil.copytree(place, tmp_path / package.__name__)
-    lines, errors = _lines(CHANGES, {"PYTHONPATH": str(tmp_path)})
+    lines, errors = _lines(CHANGES, {"PYTHONPATH": str(tmp_path)}, tmp_path)
     assert lines[-4:] == ["as it was", "anew", "anew", "as it was"], errors
 
 
-def _lines(program: str, settings: dict[str, str]) -> tuple[list[str], str]:
+def _lines(program: str, settings: dict[str, str], directory: Path | None = None) -> tuple[list[str], str]:
     """What a program prints, and what it says on standard error."""
     pins = {"OMP_NUM_THREADS": "1", "PATH": os.environ["PATH"]}
     ended = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", program],
         env={**os.environ, **NO_TELEMETRY, **pins, **settings},
+        cwd=directory,
         capture_output=True,
         text=True,
         timeout=300,
