@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,20 +10,19 @@ from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from domain.registry.canonical import Digest
 from domain.risk.block_store import BlockStore
-from domain.risk.blocks import FEATURES, LABELS, block_named, block_of, iso, part_name
+from domain.risk.blocks import FEATURES, LABELS, block_of, iso, part_name
 from domain.risk.dataset import Dataset, Part
 from domain.risk.features.compute import feature_rows, labels
 from domain.risk.features.definition import FeatureDefinition
 from domain.risk.features.market import MarketFactors, MarketSums
 from domain.risk.features.panel import Integers
 from domain.risk.features.windows import Floats
-from domain.risk.history import Places, RowVectors, window_of, with_history
-
-_CACHED_ROWS = 1 << 15
-"""Kernels get at least so many rows at once: vectors of this length stay in a processor's second cache."""
+from domain.risk.history import Places, RowHash, RowVectors
+from domain.risk.stretch import Stretch, window_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +64,15 @@ class Built:
 def market_sums(rows: Dataset, definition: FeatureDefinition, run: Run) -> list[MarketSums]:
     """Task of the first pass: the sums of each block of a run."""
     definition.require_same_code()
-    found = with_history(rows, run.first, run.stop, before=1)
-    panel = found.panel
-    blocks, counted = block_of(found.date), panel.position > 0
-    sums = []
-    for part in rows.parts[run.first : run.stop]:
-        held = counted & (blocks == block_named(part.name))
-        sums.append(MarketSums.of_returns(found.date[held], panel.returns[held]))
-    return sums
+    stretch = Stretch.read(rows, run.first, run.stop, before=1)
+    sums: dict[int, list[MarketSums]] = {block: [] for block in stretch.blocks}
+    for piece in stretch.pieces():
+        panel = piece.panel
+        made, counted = block_of(piece.date), panel.position > 0
+        for block, found in sums.items():
+            held = counted & (made == block)
+            found.append(MarketSums.of_returns(piece.date[held], panel.returns[held]))
+    return [MarketSums.merged(found) for found in sums.values()]
 
 
 def build(
@@ -87,34 +88,47 @@ def build(
     """
     definition.require_same_code()
     run, factors = work
-    found = with_history(rows, run.first, run.stop, definition.reach)
-    blocks = [block_named(part.name) for part in rows.parts[run.first : run.stop]]
-    keys = {block: key_of(found, block, definition, factors, store) for block in blocks}
+    stretch = Stretch.read(rows, run.first, run.stop, definition.reach)
+    keys = keys_of(stretch, definition, factors, store)
     built = {block: Built(parts, None) for block, key in keys.items() if (parts := _in_store(store, key))}
-    for span in _spans(blocks, built):
-        window = found.at(window_of(found, span, definition.reach))
-        for block, tables in _computed(window, span, definition, factors):
+    for span in _spans(stretch.blocks, built):
+        for block, tables in _computed(stretch, span, definition, factors):
             parts = _kept(store, block, tables, definition)
             store.record(keys[block], parts.to_json())
             built[block] = Built(parts, os.getpid())
-    return [built[block] for block in blocks]
+    return [built[block] for block in stretch.blocks]
 
 
-def key_of(
-    found: RowVectors,
-    block: int,
-    definition: FeatureDefinition,
-    factors: MarketFactors,
-    store: BlockStore,
-) -> Digest:
-    """The key of a block's parts: the definition, and all rows and market features that they are made of."""
-    rows = found.at(window_of(found, [block], definition.reach))
-    hashed = rows.hashed()
-    dates = np.unique(rows.date[rows.date >= block])
+def keys_of(
+    stretch: Stretch, definition: FeatureDefinition, factors: MarketFactors, store: BlockStore
+) -> dict[int, Digest]:
+    """The key of each block's parts: the definition, and all rows and market features they are made of."""
+    rows = {block: RowHash(stretch.names) for block in stretch.blocks}
+    dates: dict[int, Integers] = dict.fromkeys(stretch.blocks, np.empty(0, np.int32))
+    for piece in stretch.pieces():
+        for block, hashed in rows.items():
+            window = piece.at(window_of(piece, [block], definition.reach))
+            hashed.add(window)
+            dates[block] = np.union1d(dates[block], window.date[window.date >= block])
+    return {
+        block: store.key(
+            "features",
+            {
+                "definition": definition.digest,
+                "block": iso(block),
+                "rows": hashed.hexdigest(),
+                "market": _market_hash(definition, factors, dates[block]),
+            },
+        )
+        for block, hashed in rows.items()
+    }
+
+
+def _market_hash(definition: FeatureDefinition, factors: MarketFactors, dates: Integers) -> str:
+    hashed = hashlib.sha256()
     for feature in definition.market_features:
         hashed.update(np.ascontiguousarray(factors.at(feature.name, dates).astype("<f8")).data)
-    decides = {"definition": definition.digest, "block": iso(block), "input": hashed.hexdigest()}
-    return store.key("features", decides)
+    return hashed.hexdigest()
 
 
 def _in_store(store: BlockStore, key: Digest) -> BlockParts | None:
@@ -138,46 +152,47 @@ def _spans(blocks: Sequence[int], known: Container[int]) -> list[list[int]]:
 
 
 def _computed(
-    rows: RowVectors, blocks: Sequence[int], definition: FeatureDefinition, factors: MarketFactors
+    stretch: Stretch, blocks: Sequence[int], definition: FeatureDefinition, factors: MarketFactors
 ) -> Iterator[tuple[int, tuple[pa.Table, pa.Table]]]:
-    """The tables of features and labels of each block."""
-    features: list[_Columns] = []
-    known: list[_Columns] = []
-    for chunk in rows.chunks(_CACHED_ROWS):
-        panel, made = chunk.panel, block_of(chunk.date)
+    """The tables of features and labels of each of consecutive blocks."""
+    features: dict[int, list[_Columns]] = {block: [] for block in blocks}
+    known: dict[int, list[_Columns]] = {block: [] for block in blocks}
+    for piece in stretch.pieces():
+        window = piece.at(window_of(piece, blocks, definition.reach))
+        panel, made = window.panel, block_of(window.date)
         found = feature_rows(panel, definition, factors)
-        features.append(_Columns(chunk, made[found.kept], found.kept, found.columns))
         ends = labels(panel, definition)
-        known.append(_Columns(chunk, made[ends.known], ends.of, {definition.target: ends.values}))
+        values = {definition.target: ends.values}
+        for block in blocks:
+            features[block].append(_Columns.of(window, found.kept, found.columns, made[found.kept] == block))
+            known[block].append(_Columns.of(window, ends.of, values, made[ends.known] == block))
     for block in blocks:
-        yield block, (_table(features, block), _table(known, block))
+        yield block, (_table(stretch, features.pop(block)), _table(stretch, known.pop(block)))
 
 
 @dataclass(frozen=True, slots=True)
 class _Columns:
-    """Values of a chunk's rows.
+    """Values that became known in a block, and the rows they belong to; vectors of one length."""
 
-    Attributes:
-        block: the block that a value became known in.
-        of: indices of the rows that a value belongs to.
-    """
-
-    chunk: RowVectors
-    block: Integers
-    of: Places
+    asset: Integers
+    date: Integers
     values: Mapping[str, Floats]
 
+    @classmethod
+    def of(
+        cls, rows: RowVectors, places: Places, values: Mapping[str, Floats], held: NDArray[np.bool_]
+    ) -> _Columns:
+        """Those `values` that are `held`; `places` are the indices of the rows they belong to."""
+        kept = places[held]
+        return cls(rows.asset[kept], rows.date[kept], {name: of[held] for name, of in values.items()})
 
-def _table(pieces: Sequence[_Columns], block: int) -> pa.Table:
-    held = [np.flatnonzero(piece.block == block) for piece in pieces]
-    asset = [piece.chunk.asset[piece.of[rows]] for piece, rows in zip(pieces, held, strict=True)]
-    date = [piece.chunk.date[piece.of[rows]] for piece, rows in zip(pieces, held, strict=True)]
-    columns = {
-        name: np.concatenate([piece.values[name][rows] for piece, rows in zip(pieces, held, strict=True)])
-        for name in pieces[0].values
-    }
-    names = pa.DictionaryArray.from_arrays(_joined(asset), pa.array(pieces[0].chunk.names, pa.string()))
-    return pa.table({"asset": names, "date": pa.array(_joined(date)).cast(pa.date32()), **columns})
+
+def _table(stretch: Stretch, pieces: Sequence[_Columns]) -> pa.Table:
+    asset = _joined([piece.asset for piece in pieces])
+    date = _joined([piece.date for piece in pieces])
+    columns = {name: np.concatenate([piece.values[name] for piece in pieces]) for name in pieces[0].values}
+    names = pa.DictionaryArray.from_arrays(asset, pa.array(stretch.names, pa.string()))
+    return pa.table({"asset": names, "date": pa.array(date).cast(pa.date32()), **columns})
 
 
 def _joined(pieces: Sequence[Integers]) -> Integers:

@@ -1,17 +1,16 @@
-"""Canonical rows as vectors, and reading blocks of them with the earlier rows that windows reach back to."""
+"""Canonical rows as vectors."""
 
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from domain.risk.blocks import block_named, block_of
 from domain.risk.dataset import ROWS_SCHEMA, Dataset, in_order
 from domain.risk.features.panel import Integers, Panel
 from domain.risk.features.windows import Floats
@@ -61,33 +60,45 @@ class RowVectors:
         measures = {name: values[rows] for name, values in self.measures.items()}
         return RowVectors(self.names, self.asset[rows], self.date[rows], self.close[rows], measures)
 
-    def hashed(self) -> hashlib._Hash:
-        """SHA-256 over the rows and the names of their assets, still open for more."""
-        counts = np.bincount(self.asset, minlength=len(self.names))
-        present = np.flatnonzero(counts)
-        names = "\n".join(self.names[asset] for asset in present.tolist())
-        hashed = hashlib.sha256(f"{names}\0".encode())  # no name has a line break or a control character
-        for values in (counts[present].astype("<i8"), self.date.astype("<i4"), self.close.astype("<f8")):
-            hashed.update(np.ascontiguousarray(values).data)
-        for name, values in self.measures.items():
-            hashed.update(f"{name}\0".encode())
-            hashed.update(np.ascontiguousarray(values.astype("<f8")).data)
-        return hashed
-
     def table(self) -> pa.Table:
         """As a table of `rows_schema`, asset dictionary-encoded."""
         names = pa.DictionaryArray.from_arrays(pa.array(self.asset), pa.array(self.names, pa.string()))
         date = pa.array(self.date).cast(pa.date32())
         return pa.table({"asset": names, "date": date, "close": self.close, **self.measures})
 
-    def chunks(self, length: int) -> Iterator[RowVectors]:
-        """The rows in pieces of whole assets, of at least so many rows; what fits a cache is faster."""
-        edges = np.append(np.flatnonzero(np.diff(self.asset)) + 1, len(self.asset))
-        start = 0
-        for edge in edges.tolist():
-            if edge - start >= length or edge == len(self.asset):
-                yield self.at(slice(start, edge))
-                start = edge
+
+class RowHash:
+    """SHA-256 over rows and the names of their assets, whatever pieces of whole assets they come in.
+
+    Args:
+        names: what `asset` of all pieces indexes.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = names
+        self._counts = np.zeros(len(names), dtype=np.int64)
+        self._columns: dict[str, hashlib._Hash] = {}
+
+    def add(self, rows: RowVectors) -> None:
+        """Rows of assets that come after those before."""
+        self._counts += np.bincount(rows.asset, minlength=len(self._names))
+        self._hash("date", rows.date.astype("<i4"))
+        self._hash("close", rows.close.astype("<f8"))
+        for name, values in rows.measures.items():
+            self._hash(name, values.astype("<f8"))
+
+    def hexdigest(self) -> str:
+        """Of everything added; more may follow."""
+        present = np.flatnonzero(self._counts)
+        names = "\n".join(self._names[asset] for asset in present.tolist())
+        hashed = hashlib.sha256(f"{names}\0".encode())  # no name has a line break or a control character
+        hashed.update(self._counts[present].astype("<i8").data)
+        for name, column in self._columns.items():
+            hashed.update(f"{name}\0".encode() + column.digest())
+        return hashed.hexdigest()
+
+    def _hash(self, name: str, values: NDArray[Any]) -> None:
+        self._columns.setdefault(name, hashlib.sha256()).update(np.ascontiguousarray(values).data)
 
 
 def all_rows(rows: Dataset) -> RowVectors:
@@ -97,57 +108,3 @@ def all_rows(rows: Dataset) -> RowVectors:
         IntegrityError: a part changed since it was sealed; names it.
     """
     return RowVectors.of(in_order(list(rows.tables())))
-
-
-def with_history(rows: Dataset, first: int, stop: int, before: int) -> RowVectors:
-    """The rows of parts `first` to `stop` - 1, and of each asset in them the `before` rows that come earlier.
-
-    Parts are read backwards until every asset has its rows or is known to have no earlier ones, so a recent
-    block of a long history costs what its windows cost, and an asset that did not trade for years is followed
-    all the same.
-
-    Raises:
-        IntegrityError: a part changed since it was sealed; names it.
-    """
-    tables = [rows.read(part) for part in rows.parts[first:stop]]
-    listed = {name for part in rows.parts[first:stop] for name in part.listed}
-    present = {name for table in tables for name in _counts(table)}
-    wanted = dict.fromkeys(present - listed, before)
-    place = first
-    while wanted and place > 0 and before:
-        place -= 1
-        part = rows.parts[place]
-        table = rows.read(part)
-        tables.insert(0, table)
-        for name, count in _counts(table).items():
-            if name in wanted:
-                wanted[name] -= count
-        wanted = {name: left for name, left in wanted.items() if left > 0 and name not in part.listed}
-    found = RowVectors.of(in_order(tables))
-    blocks = [block_named(part.name) for part in rows.parts[first:stop]]
-    return found.at(window_of(found, blocks, before))
-
-
-def window_of(found: RowVectors, blocks: Sequence[int], before: int) -> Places:
-    """Indices of the rows in consecutive blocks, and of the `before` earlier rows of the same assets.
-
-    Args:
-        blocks: first days, ascending; at least one row lies in them.
-    """
-    inside = np.flatnonzero((found.date >= blocks[0]) & (block_of(found.date) <= blocks[-1]))
-    asset = found.asset[inside]
-    new = np.flatnonzero(np.diff(asset, prepend=-1))
-    first, last = inside[new], inside[np.append(new[1:], len(inside)) - 1]
-    starts = np.maximum(first - before, np.searchsorted(found.asset, asset[new]))
-    lengths = last + 1 - starts
-    rows: Places = np.arange(lengths.sum()) + np.repeat(starts - (np.cumsum(lengths) - lengths), lengths)
-    return rows
-
-
-def _counts(table: pa.Table) -> Counter[str]:
-    """The rows of each asset in a part."""
-    counts: Counter[str] = Counter()
-    for chunk in table.column("asset").chunks:
-        held = np.bincount(chunk.indices.to_numpy(), minlength=len(chunk.dictionary))
-        counts.update(dict(zip(chunk.dictionary.to_pylist(), held.tolist(), strict=True)))
-    return counts

@@ -9,7 +9,7 @@ every engine, for any number of tasks, and whatever was in the store.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -37,8 +37,8 @@ Made = TypeVar("Made")
 _MOST_TASKS = 16
 _LEAST_BLOCKS = 16
 """A task of fewer blocks would read and compute more warm-up than rows of its own."""
-_MOST_ROWS = 2_000_000
-"""Rows of a task: about 15 columns of 8 bytes each are in memory at once."""
+_MOST_ROWS = 1 << 20
+"""Rows of a task, about: some 200 bytes each are in memory at once, and 16 of each earlier row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,16 +110,29 @@ def private_store(root: Path) -> BlockStore:
 
 
 def _runs(rows: Dataset, known: int, tasks: int | None) -> list[Run]:
-    """Deal the blocks that are not known out in runs of nearly equal length."""
-    missing = len(rows.parts) - known
-    if not missing:
+    """Deal the blocks that are not known out in runs of nearly as many rows each."""
+    counts = [part.rows for part in rows.parts[known:]]
+    if not counts:
         return []
+    before = np.cumsum(counts)
+    number = tasks or max(1, before[-1] // _MOST_ROWS, min(_MOST_TASKS, len(counts) // _LEAST_BLOCKS))
+    shares = before[-1] * np.arange(1, number) / number
+    edges = {0, *np.searchsorted(before, shares, side="right").tolist(), len(counts)}
     if tasks is None:
-        by_rows = sum(part.rows for part in rows.parts[known:]) // _MOST_ROWS
-        tasks = max(1, by_rows, min(_MOST_TASKS, missing // _LEAST_BLOCKS))
-    number = min(tasks, missing)
-    edges = [known + missing * task // number for task in range(number + 1)]
-    return [Run(start, stop) for start, stop in pairwise(edges)]
+        edges.update(_further_cuts(counts, edges))
+    return [Run(known + start, known + stop) for start, stop in pairwise(sorted(edges))]
+
+
+def _further_cuts(counts: Sequence[int], edges: Collection[int]) -> Iterator[int]:
+    """Where runs between `edges` have to be cut again to have at most `_MOST_ROWS`, or one block."""
+    held = 0
+    for place, count in enumerate(counts):
+        if place in edges:
+            held = 0
+        elif held + count > _MOST_ROWS:
+            yield place
+            held = 0
+        held += count
 
 
 def _factors(

@@ -13,7 +13,7 @@ from domain.risk.block_store import BlockStore
 from domain.risk.blocks import block_of, part_name
 from domain.risk.dataset import Dataset, Part, rows_schema, write_part
 from domain.risk.features.panel import positions
-from domain.risk.history import RowVectors
+from domain.risk.history import RowHash, RowVectors
 
 
 def write_blocks(rows: RowVectors, destination: Path, store: BlockStore | None = None) -> Dataset:
@@ -63,9 +63,9 @@ def _beside(destination: Path, block: _Block) -> Part:
 
 
 def _shared(store: BlockStore, block: _Block) -> Part:
-    key = store.key(
-        "rows", {"block": block.name, "rows": block.rows.hashed().hexdigest(), "listed": list(block.listed)}
-    )
+    hashed = RowHash(block.rows.names)
+    hashed.add(block.rows)
+    key = store.key("rows", {"block": block.name, "rows": hashed.hexdigest(), "listed": list(block.listed)})
     record = store.find(key)
     if record is not None and store.holds(part := Part.from_json(record)):
         return part

@@ -24,6 +24,7 @@ _DRIVERS = (
     "history.py",
     "preparation.py",
     "prepared_history.py",
+    "stretch.py",
 )
 
 _KEYS = (("asset", pa.string()), ("date", pa.date32()))
