@@ -104,12 +104,9 @@ def keys_of(
 ) -> dict[int, Digest]:
     """The key of each block's parts: the definition, and all rows and market features they are made of."""
     rows = {block: RowHash(stretch.names) for block in stretch.blocks}
-    dates: dict[int, Integers] = dict.fromkeys(stretch.blocks, np.empty(0, np.int32))
     for piece in stretch.pieces():
         for block, hashed in rows.items():
-            window = piece.at(window_of(piece, [block], definition.reach))
-            hashed.add(window)
-            dates[block] = np.union1d(dates[block], window.date[window.date >= block])
+            hashed.add(piece.at(window_of(piece, [block], definition.reach)))
     return {
         block: store.key(
             "features",
@@ -117,10 +114,10 @@ def keys_of(
                 "definition": definition.digest,
                 "block": iso(block),
                 "rows": hashed.hexdigest(),
-                "market": _market_hash(definition, factors, dates[block]),
+                "market": _market_hash(definition, factors, dates),
             },
         )
-        for block, hashed in rows.items()
+        for (block, hashed), dates in zip(rows.items(), stretch.dates, strict=True)
     }
 
 

@@ -66,6 +66,11 @@ class Stretch:
         return cls(tuple(block_named(part.name) for part in rows.parts[first:stop]), _of_one_code(found))
 
     @property
+    def dates(self) -> Iterator[Integers]:
+        """The dates of each block, ascending."""
+        return (np.unique(part.date) for part in self.parts[-len(self.blocks) :])
+
+    @property
     def names(self) -> tuple[str, ...]:
         """The assets, sorted; those of earlier rows that nothing was wanted of are among them."""
         return self.parts[0].names
@@ -82,7 +87,8 @@ class Stretch:
 
     def _merged(self, start: int, stop: int) -> RowVectors:
         """The rows of assets `start` to `stop` - 1."""
-        cut = [part.at(slice(*np.searchsorted(part.asset, (start, stop)))) for part in self.parts]
+        edges = np.array([start, stop], dtype=np.int32)  # of another type, all codes would be converted
+        cut = [part.at(slice(*np.searchsorted(part.asset, edges))) for part in self.parts]
         asset = np.concatenate([part.asset for part in cut])
         # Stable, so that the rows of an asset stay in the order of their parts, which is that of time.
         order = np.argsort(asset, kind="stable")
