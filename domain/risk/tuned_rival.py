@@ -33,7 +33,8 @@ class SearchParts(Protocol):
     @property
     def search(self) -> SearchPort: ...
 
-    def engine(self, name: str) -> PrepEnginePort: ...
+    def search_engine(self, name: str) -> PrepEnginePort:
+        """What tries parameters where the run computes on that engine."""
     def sources_digest(self, trainer: str) -> Digest: ...
     def environment(self, trainer: str | None = None) -> Mapping[str, Any]: ...
 
@@ -88,7 +89,7 @@ def tuned(
     assert tuning is not None
     key = _key(rival.name, exam, fixed, tuning, parts)
     notebook = Notebook(parts.workspace.place("searches", key))
-    with parts.engine(engine) as running:
+    with parts.search_engine(engine) as running:
         trials = search(exam, tuning, fixed, parts.search, running, notebook)
     for one in trials:
         parts.tracker.track(_tracked(spec.name, exam, one, key))

@@ -516,6 +516,19 @@ class Application:
             return InlinePrepEngine()
         raise InvalidInput("engine", name, f"use one of {', '.join(ENGINES)}")
 
+    def search_engine(self, name: str) -> PrepEnginePort:
+        """What tries parameters: Ray Tune where the run is on Ray, elsewhere the engine itself.
+
+        Raises:
+            InvalidInput: no such engine.
+        """
+        if name != "ray":
+            return self.engine(name)
+        from veritasvault.adapters.on_demand_prep import OnDemandPrepEngine
+        from veritasvault.adapters.ray_tune import RayTuneEngine
+
+        return OnDemandPrepEngine(RayTuneEngine(self.settings.ray))
+
     @cached_property
     def search(self) -> SearchPort:
         from veritasvault.adapters.optuna_search import OptunaSearch

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import os
+import signal
 import sys
+import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +31,11 @@ from domain.risk.tuning_spec import ParameterRange, TuningSpec
 from domain.risk.workspace import artifact_in
 from tests.reproduction.bench import SESSION, Bench, Trained
 from tests.risk.test_rivals import Noted, spec_with
+from tests.servers.prep_clusters import ray_cluster
 from veritasvault.adapters.dask_prep import DaskPrepEngine
 from veritasvault.adapters.inline_prep import InlinePrepEngine
 from veritasvault.adapters.optuna_search import OptunaSearch
+from veritasvault.adapters.ray_tune import RayTuneEngine
 from veritasvault.adapters.spark_prep import SparkPrepEngine
 from veritasvault.adapters.trainers import trainer
 
@@ -103,6 +109,49 @@ def test_workers_of_an_engine_find_the_same_bits(
     """Whoever is done first has no say, and nothing is lost on the way."""
     with engine as started:
         assert searched(laboratory.exam, tmp_path, started) == expected
+
+
+class Fatal(RayTuneEngine):
+    """Ends the worker that tries the first of each year's parameters, once."""
+
+    place: Path
+
+    def map(self, task: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+        died = self.place / uuid.uuid4().hex
+        found = super().map(partial(_after_a_death, died, items[0], task), items)
+        assert died.exists()
+        return found
+
+
+def _after_a_death(died: Path, fatal: Any, task: Callable[[Any], Any], item: Any) -> Any:
+    """In a worker. Its task, unless it is to die and has not."""
+    if item == fatal and not died.exists():
+        died.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return task(item)
+
+
+@pytest.mark.ray
+def test_trials_of_ray_tune_find_the_same_bits_also_where_workers_die(
+    laboratory: Laboratory, expected: list[Trial], tmp_path: Path
+) -> None:
+    """Two workers of a cluster, one of which ends in every year of every batch."""
+    with ray_cluster(tmp_path) as cluster, Fatal(cluster.address) as engine:
+        engine.place = tmp_path
+        assert searched(laboratory.exam, tmp_path, engine) == expected
+        with pytest.raises(InvalidInput, match="alpha"):
+            engine.map(_refused, [1, 2])
+
+
+def _refused(item: int) -> int:
+    raise InvalidInput("alpha", item, "give another")
+
+
+def test_a_run_on_ray_searches_by_ray_tune(laboratory: Laboratory) -> None:
+    """And on the run's own engine elsewhere."""
+    application = laboratory.bench.application
+    assert application.search_engine("ray").name == "ray tune"
+    assert application.search_engine("inline").name == "inline"
 
 
 @dataclass

@@ -63,7 +63,7 @@ class RayPrepEngine:
             InvalidInput: Ray is not installed.
             Unavailable: no cluster answers at the address, or none of its workers appeared in time.
         """
-        require_packages(self.name, "ray")
+        require_packages(RayPrepEngine.name, "ray")
         with ExitStack() as stack:
             if self._address is not None:
                 _require_listening(self._address, self._timeout)

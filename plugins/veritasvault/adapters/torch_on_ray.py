@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import ExitStack
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
+from weakref import finalize
 
 from veritasvault.adapters.ray_prep import RayPrepEngine, translated
 
@@ -14,18 +15,22 @@ if TYPE_CHECKING:
 _TRIES = 3
 
 
-@dataclass(frozen=True, slots=True)
 class TorchOnRay:
     """A `Learner`: each worker computes the gradient of one shard, all gather those of all, and step alike.
 
     A worker that dies ends the training, which Ray Train begins again from the start; it takes seconds, and
-    what is learnt is the same.
+    what is learnt is the same. The connection, or the Ray that is started here, is kept for the next training
+    and ends with this object.
 
-    Attributes:
+    Args:
         address: as `RayPrepEngine` takes it.
     """
 
-    address: str | None
+    def __init__(self, address: str | None) -> None:
+        self._address = address
+        self._connection = ExitStack()
+        self._workers = 0
+        finalize(self, self._connection.close)
 
     def __call__(self, lesson: Lesson, device: str, shards: int) -> Weights:
         """See `learn`.
@@ -34,22 +39,40 @@ class TorchOnRay:
             InvalidInput: Ray is not installed.
             Unavailable: no cluster answers, or it could not finish the training.
         """
-        with RayPrepEngine(self.address, workers=shards), translated("finish the training"):
-            from ray.train import FailureConfig, RunConfig, ScalingConfig
-            from ray.train.torch import TorchTrainer
+        try:
+            self._connect(shards)
+            with translated("finish the training"):
+                return _trained({"lesson": lesson, "device": device, "shards": shards})
+        except BaseException:
+            self._disconnect()
+            raise
 
-            # Nothing is stored there but Ray's own notes: the weights come back as an answer.
-            with TemporaryDirectory(prefix="veritas-ray-train-") as notes:
-                training = TorchTrainer(
-                    _learn_a_shard,
-                    train_loop_config={"lesson": lesson, "device": device, "shards": shards},
-                    scaling_config=ScalingConfig(num_workers=shards),
-                    run_config=RunConfig(
-                        storage_path=notes, failure_config=FailureConfig(max_failures=_TRIES - 1)
-                    ),
-                )
-                weights: Weights = training.fit().return_value
-                return weights
+    def _connect(self, shards: int) -> None:
+        """Ray that is started here has as many workers as there are shards."""
+        if self._workers != shards:
+            self._disconnect()
+            self._connection.enter_context(RayPrepEngine(self._address, workers=shards))
+            self._workers = shards
+
+    def _disconnect(self) -> None:
+        self._workers = 0
+        self._connection.close()
+
+
+def _trained(config: dict[str, Any]) -> Weights:
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchTrainer
+
+    # Nothing is stored there but Ray's own notes: the weights come back as an answer.
+    with TemporaryDirectory(prefix="veritas-ray-train-") as notes:
+        training = TorchTrainer(
+            _learn_a_shard,
+            train_loop_config=config,
+            scaling_config=ScalingConfig(num_workers=config["shards"]),
+            run_config=RunConfig(storage_path=notes, failure_config=FailureConfig(max_failures=_TRIES - 1)),
+        )
+        weights: Weights = training.fit().return_value
+        return weights
 
 
 def _learn_a_shard(config: dict[str, Any]) -> Weights:
