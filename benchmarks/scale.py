@@ -255,7 +255,9 @@ def draw(measured: Sequence[Measured], picture: Path) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, nargs="+", default=[10**6, 3 * 10**6, 10**7, 3 * 10**7], metavar="N")
+    parser.add_argument(
+        "--rows", type=int, nargs="+", default=[10**6, 3 * 10**6, 10**7, 3 * 10**7], metavar="N"
+    )
     parser.add_argument(
         "--assets", type=int, help="how many assets, 20 to 20,000; default: each has 5,000 days"
     )

@@ -7,7 +7,8 @@ so that a step that is retried, cleared or run twice finds or makes the same byt
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -74,8 +75,9 @@ class PipelineParts(Protocol):
 
     def engine(self, name: str) -> PrepEnginePort: ...
     def search_engine(self, name: str) -> PrepEnginePort: ...
-    def trainer(self, name: str, engine: str | None = None) -> TrainerPort:
-        """By its name; an engine that can share a training does, which has no influence on the result."""
+    def trainer(self, name: str) -> TrainerPort: ...
+    def trainers_on(self, engine: str) -> AbstractContextManager[Callable[[str], TrainerPort]]:
+        """Trainers by name; an engine that can share a training does, with no influence on the result."""
 
     def plots(self, problem: str, name: str, evaluation: Evaluated) -> tuple[Attachment, ...]:
         """What an evaluation looks like; `name` is the model's, for the titles."""
@@ -245,12 +247,17 @@ class ModelPipeline:
 
     def train(self, features: Features, parameters: Mapping[str, Any]) -> Candidate:
         """Evaluate out of sample, train on everything before the as-of date, and keep the candidate."""
+        with self._parts.trainers_on(features.engine) as trainer_of:
+            return self._trained(features, *self._entered(features, parameters, trainer_of))
+
+    def _trained(
+        self, features: Features, entries: tuple[rivals.Rival, ...], found: TunedRival | None
+    ) -> Candidate:
         import numpy as np
 
         from domain.risk.features import feature_definition
 
         spec, parts, rows = self._spec, self._parts, Rows(**features.rows)
-        entries, found = self._entered(features, parameters)
         training, tested = self._tested(features, entries)
         winner = rivals.best(tested, spec.training.best_by)
         rival, evidence = winner.rival, rivals.with_rivals(winner, tested)
@@ -311,7 +318,10 @@ class ModelPipeline:
         )
 
     def _entered(
-        self, features: Features, parameters: Mapping[str, Any]
+        self,
+        features: Features,
+        parameters: Mapping[str, Any],
+        trainer_of: Callable[[str], TrainerPort],
     ) -> tuple[tuple[rivals.Rival, ...], TunedRival | None]:
         """Who is tested; the first with what a search finds, if the specification asks for one."""
         from domain.risk.folds import plan_folds
@@ -319,8 +329,7 @@ class ModelPipeline:
         from domain.risk.tuning import Exam
 
         spec, parts = self._spec, self._parts
-        on_engine = partial(parts.trainer, engine=features.engine)
-        entries = rivals.entered(spec, on_engine, parameters)
+        entries = rivals.entered(spec, trainer_of, parameters)
         if spec.training.tuning is None:
             return entries, None
         rows = Rows(**features.rows)

@@ -35,6 +35,7 @@ class SearchParts(Protocol):
 
     def search_engine(self, name: str) -> PrepEnginePort:
         """What tries parameters where the run computes on that engine."""
+
     def sources_digest(self, trainer: str) -> Digest: ...
     def environment(self, trainer: str | None = None) -> Mapping[str, Any]: ...
 

@@ -12,7 +12,7 @@ import platform
 import socket
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from email.utils import parseaddr
 from functools import cached_property
 from importlib import import_module
@@ -535,10 +535,16 @@ class Application:
 
         return OptunaSearch()
 
-    def trainer(self, name: str, engine: str | None = None) -> TrainerPort:
-        from veritasvault.adapters.trainers import trainer, trainer_on_ray
+    def trainer(self, name: str) -> TrainerPort:
+        from veritasvault.adapters.trainers import trainer
 
-        return trainer_on_ray(name, self.settings.ray) if engine == "ray" else trainer(name)
+        return trainer(name)
+
+    def trainers_on(self, engine: str) -> AbstractContextManager[Callable[[str], TrainerPort]]:
+        """Trainers by name, which share with an engine what they can: networks' shards with Ray."""
+        from veritasvault.adapters.trainers import trainers_on_ray
+
+        return trainers_on_ray(self.settings.ray) if engine == "ray" else nullcontext(self.trainer)
 
     def plots(self, problem: str, name: str, evaluation: Evaluated) -> tuple[Attachment, ...]:
         """What an evaluation looks like; nothing for a problem that `PLOTS` does not list."""

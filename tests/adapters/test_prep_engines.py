@@ -426,8 +426,12 @@ def test_ray_ships_the_code_runs_a_killed_workers_tasks_again_and_gives_up_when_
     bucket: BlockStore, sample: Dataset, expected: Digest, tmp_path: Path
 ) -> None:
     """On one cluster, whose start costs most: each worker imports what was shipped, not what is installed;
-    rows and features are then in S3 alone."""
+    rows and features are then in S3 alone. The connection ends with the engine."""
+    from ray.util.client import num_connected_contexts
+
+    before = num_connected_contexts()
     with ray_cluster(tmp_path) as cluster, RayPrepEngine(cluster.address, timeout=180) as engine:
+        assert num_connected_contexts() == before + 1
         for found in engine.map(find_spec, ["domain", "veritasvault"]):
             assert found is not None
             assert "runtime_resources" in str(found.origin)
@@ -437,6 +441,7 @@ def test_ray_ships_the_code_runs_a_killed_workers_tasks_again_and_gives_up_when_
         _require_the_same_by_s3(bucket, sample, expected, engine, tmp_path)
         with pytest.raises(Unavailable, match="ray could not finish the preparation"):
             engine.map(die, [1])
+    assert num_connected_contexts() == before
 
 
 def test_domain_errors_survive_pickling_with_their_fields() -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ import pytest
 from tests.adapters.test_trainers import NAMES, SMALL, sample
 from tests.servers.prep_clusters import Cluster, ray_cluster
 from veritasvault.adapters.torch_trainer import TorchSequenceTrainer
-from veritasvault.adapters.trainers import trainer, trainer_on_ray
+from veritasvault.adapters.trainers import trainer, trainers_on_ray
 
 SMALL_TORCH = SMALL["torch_sequence"]
 
@@ -39,10 +41,12 @@ def here() -> TorchSequenceTrainer:
     return found
 
 
-def on_ray(cluster: Cluster) -> TorchSequenceTrainer:
-    found = trainer_on_ray("torch_sequence", cluster.address)
-    assert isinstance(found, TorchSequenceTrainer)
-    return found
+@contextmanager
+def on_ray(address: str) -> Iterator[TorchSequenceTrainer]:
+    with trainers_on_ray(address) as trainer_of:
+        found = trainer_of("torch_sequence")
+        assert isinstance(found, TorchSequenceTrainer)
+        yield found
 
 
 @pytest.mark.parametrize("shards", [2, 3, 7])
@@ -61,23 +65,30 @@ def test_shards_learn_nearly_what_whole_batches_do(shards: int) -> None:
 def test_two_workers_save_the_bytes_of_one_process_also_after_one_was_killed(
     cluster: Cluster, tmp_path: Path
 ) -> None:
-    """So a version that a cluster trained is reproduced without one."""
+    """So a version that a cluster trained is reproduced without one. Ray is left at the end."""
+    from ray.util.client import num_connected_contexts
+
     long = {"shards": 2, "epochs": 200}
     expected = saved(here(), long, tmp_path / "here")
-    with ThreadPoolExecutor(1) as pool:
-        found = pool.submit(saved, on_ray(cluster), long, tmp_path / "ray")
-        kill_one_of_two_workers(cluster, found.done)
-        assert found.result() == expected
+    ended = Event()
+    with ThreadPoolExecutor(1) as pool, on_ray(cluster.address) as sharing:
+        killed = pool.submit(kill_one_of_two_workers, cluster, ended.is_set)
+        found = saved(sharing, long, tmp_path / "ray")
+        ended.set()
+        killed.result()
+        assert num_connected_contexts() == 1
+    assert found == expected
+    assert num_connected_contexts() == 0
 
 
 @pytest.mark.ray
 def test_one_shard_and_other_trainers_need_no_ray(tmp_path: Path) -> None:
     """Nobody listens there, and nobody is asked."""
     nobody = "ray://127.0.0.1:1"
-    found = trainer_on_ray("torch_sequence", nobody)
-    assert isinstance(found, TorchSequenceTrainer)
-    assert saved(found, {}, tmp_path / "ray") == saved(here(), {}, tmp_path / "here")
-    assert trainer_on_ray("ridge", nobody) is trainer("ridge")
+    with on_ray(nobody) as sharing:
+        assert saved(sharing, {}, tmp_path / "ray") == saved(here(), {}, tmp_path / "here")
+    with trainers_on_ray(nobody) as trainer_of:
+        assert trainer_of("ridge") is trainer("ridge")
 
 
 def kill_one_of_two_workers(cluster: Cluster, ended: Callable[[], bool]) -> None:

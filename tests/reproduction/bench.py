@@ -72,8 +72,8 @@ class Workbench(Application):
     def plots(self, problem: str, name: str, evaluation: Any) -> tuple[Attachment, ...]:
         return ()
 
-    def trainer(self, name: str, engine: str | None = None) -> TrainerPort:
-        return self.replaced(super().trainer(name, engine))
+    def trainer(self, name: str) -> TrainerPort:
+        return self.replaced(super().trainer(name))
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,8 @@ class RayPrepEngine:
     """Distributes tasks over Ray workers; a task whose worker dies runs again on another.
 
     The project's own code travels with the connection, so workers need what it is made of, in the
-    versions that are here, and not the project.
+    versions that are here, and not the project. Ray keeps connections by thread: an engine is entered, used
+    and left in one.
 
     Args:
         address: `ray://host:port` of a running cluster's client server; None starts Ray here, for this engine
@@ -69,7 +70,7 @@ class RayPrepEngine:
                 _require_listening(self._address, self._timeout)
             stack.enter_context(_environment())
             with translated(f"start on {self._address or 'this machine'}"):
-                stack.enter_context(self._context())
+                self._start(stack)
                 self._wait_for_workers()
             self._stack = stack.pop_all()
         return self
@@ -99,14 +100,18 @@ class RayPrepEngine:
                         ray.cancel(reference, force=True)
                 raise
 
-    def _context(self) -> Any:
+    def _start(self, stack: ExitStack) -> None:
         import ray
 
         quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL}
         if self._address is not None:
             code = {"py_modules": [str(place) for place in own_code()], "excludes": _NOT_CODE}
-            return self._connected(runtime_env=code, **quiet)
-        return ray.init(
+            connection = self._connected(runtime_env=code, **quiet)
+            # Where several are allowed, leaving its context does not end a connection.
+            stack.callback(connection.disconnect)
+            stack.enter_context(connection)
+            return
+        here = ray.init(
             "local",
             num_cpus=self._workers,
             include_dashboard=False,
@@ -114,6 +119,7 @@ class RayPrepEngine:
             _node_ip_address=_LOOPBACK,
             **quiet,
         )
+        stack.enter_context(here)
 
     def _connected(self, **settings: Any) -> Any:
         """Try again for a while: a busy head does not start what serves us within Ray's own limit."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
-from weakref import finalize
+from typing import TYPE_CHECKING, Any, Self
 
 from veritasvault.adapters.ray_prep import RayPrepEngine, translated
 
@@ -20,7 +19,7 @@ class TorchOnRay:
 
     A worker that dies ends the training, which Ray Train begins again from the start; it takes seconds, and
     what is learnt is the same. The connection, or the Ray that is started here, is kept for the next training
-    and ends with this object.
+    until this object is left.
 
     Args:
         address: as `RayPrepEngine` takes it.
@@ -30,7 +29,12 @@ class TorchOnRay:
         self._address = address
         self._connection = ExitStack()
         self._workers = 0
-        finalize(self, self._connection.close)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._disconnect()
 
     def __call__(self, lesson: Lesson, device: str, shards: int) -> Weights:
         """See `learn`.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 from domain.registry.errors import InvalidInput
 from domain.risk.ports import TrainerPort
@@ -27,18 +28,6 @@ TRAINERS: Mapping[str, TrainerPort] = {
 }
 
 
-def trainer_on_ray(name: str, address: str | None) -> TrainerPort:
-    """The same trainer, which learns on Ray what can be shared; `address` as `RayPrepEngine` takes it.
-
-    Raises:
-        InvalidInput: no such trainer.
-    """
-    found = trainer(name)
-    if isinstance(found, torch_trainer.TorchSequenceTrainer):
-        return torch_trainer.TorchSequenceTrainer(TorchOnRay(address))
-    return found
-
-
 def trainer(name: str) -> TrainerPort:
     """A trainer by name.
 
@@ -48,3 +37,20 @@ def trainer(name: str) -> TrainerPort:
     if name not in TRAINERS:
         raise InvalidInput(TRAINER, name, f"use one of {', '.join(TRAINERS)}")
     return TRAINERS[name]
+
+
+@contextmanager
+def trainers_on_ray(address: str | None) -> Iterator[Callable[[str], TrainerPort]]:
+    """The same trainers, which learn on Ray what can be shared; `address` as `RayPrepEngine` takes it.
+
+    Ray is asked for by the first that shares, and left at the end.
+    """
+    with TorchOnRay(address) as learner:
+
+        def sharing(name: str) -> TrainerPort:
+            found = trainer(name)
+            if isinstance(found, torch_trainer.TorchSequenceTrainer):
+                return torch_trainer.TorchSequenceTrainer(learner)
+            return found
+
+        yield sharing
