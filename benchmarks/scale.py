@@ -230,6 +230,7 @@ def draw(measured: Sequence[Measured], picture: Path) -> None:
     """Seconds and memory over rows, both logarithmic, a line for each way."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullLocator
 
     lines: dict[str, list[Measured]] = {}
     for found in measured:
@@ -245,9 +246,13 @@ def draw(measured: Sequence[Measured], picture: Path) -> None:
             for label, found in lines.items():
                 style = {"color": "black", "linestyle": "--"} if label.startswith(POLARS) else {}
                 axes.loglog(
-                    [one.rows for one in found], [of(one) for one in found], "o-", label=label, **style
+                    [one.rows for one in found], [of(one) for one in found], marker="o", label=label, **style
                 )
             axes.set(title=title, xlabel="rows")
+            for axis in (axes.xaxis, axes.yaxis):
+                axis.set_major_locator(LogLocator(subs=(1, 3)))
+                axis.set_major_formatter("{x:,.0f}")
+                axis.set_minor_locator(NullLocator())
             axes.grid(alpha=0.3)
         figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper", title="engine, workers")
         figure.savefig(picture, metadata={"Date": None})
