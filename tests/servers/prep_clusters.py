@@ -20,6 +20,7 @@ import psutil
 
 LOOPBACK = "127.0.0.1"
 _DEADLINE_SECONDS = 180.0
+_STOP_SECONDS = 5.0
 _RAY_ON_LOOPBACK = """
 # Ray replaces 127.0.0.1 by an address that others reach, where it may have several nodes; so may this
 # command, but the processes that it starts shall not.
@@ -144,18 +145,19 @@ def ray_cluster(scratch: Path, workers: int = 2) -> Iterator[Cluster]:
         head += ["--temp-dir", session, "--include-dashboard", "false"]
         _wait_for_port(client, _start([*start, *head], scratch / "head.log", stack, _RAY))
         node = [*start, "--address", f"{LOOPBACK}:{port}", "--num-cpus", "1"]
-        started = [_ray_node(node, scratch / f"node-{number}.log", stack) for number in range(workers)]
-        yield Cluster(f"ray://{LOOPBACK}:{client}", tuple(each.pid for each in started))
+        logs = [scratch / f"node-{number}.log" for number in range(workers)]
+        begun = [_start(node, log, stack, _RAY) for log in logs]
+        joined = [_joined(process, log, stack) for process, log in zip(begun, logs, strict=True)]
+        yield Cluster(f"ray://{LOOPBACK}:{client}", tuple(each.pid for each in joined))
 
 
-def _ray_node(command: list[str], log: Path, stack: ExitStack) -> subprocess.Popen[bytes]:
-    """Once it has joined; a node that a busy machine did not start within Ray's own limit is tried again."""
+def _joined(node: subprocess.Popen[bytes], log: Path, stack: ExitStack) -> subprocess.Popen[bytes]:
+    """A node of Ray, once it has; one that a busy machine did not start within Ray's limit is tried again."""
     deadline = time.monotonic() + _DEADLINE_SECONDS
-    node = _start(command, log, stack, _RAY)
     while "Ray runtime started" not in log.read_text():
         assert time.monotonic() < deadline, log.read_text()
         if node.poll() is not None:
-            node = _start(command, log, stack, _RAY)
+            node = _start(list(node.args), log, stack, _RAY)
         time.sleep(0.05)
     return node
 
@@ -219,7 +221,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         family = []
     process.terminate()
     try:
-        process.wait(20)
+        process.wait(_STOP_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

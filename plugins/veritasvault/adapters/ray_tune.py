@@ -3,52 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack
+from tempfile import TemporaryDirectory
 from typing import Any, Self
 
 from domain.registry.errors import Unavailable
 from domain.risk.ports import Item, Result
-from veritasvault.adapters.prep_outcome import results
+from veritasvault.adapters.prep_outcome import Outcome, attempt, results
+from veritasvault.adapters.ray_desk import END, Served, served_by
 from veritasvault.adapters.ray_prep import RayPrepEngine, translated
-from veritasvault.adapters.tune_desk import Desk, tune_what_is_left_at
 
-_END_SECONDS = 60.0
+_TRIES = 4
 
 
 class RayTuneEngine(RayPrepEngine):
     """Runs each item as a trial of Ray Tune; one whose worker died begins again.
 
-    One experiment of Tune goes on as long as the engine does, and what `map` is given is left at a desk where
-    its trials fetch it. What is tried next, and what stops, the search decides between two calls
-    (`domain.risk.tuning`): Tune's own searchers and schedulers follow whichever trial ends first.
+    One experiment of Tune goes on as long as the engine does. What is tried next, and what stops, the search
+    decides between two calls (`domain.risk.tuning`): Tune's own searchers and schedulers follow whichever
+    trial ends first.
     """
 
     name = "ray tune"
 
-    _desk: Any
-    _experiment: Any
+    _trials: Served
 
     def __enter__(self) -> Self:
         """See `RayPrepEngine.__enter__`."""
-        super().__enter__()
-        try:
+        with ExitStack() as stack:
+            super().__enter__()
+            stack.push(super().__exit__)
             with translated("begin the search"):
-                import ray
-
-                self._desk = ray.remote(num_cpus=0)(Desk).remote()
-                self._experiment = ray.remote(num_cpus=0)(tune_what_is_left_at).remote(self._desk)
-        except BaseException:
-            super().__exit__()
-            raise
+                self._trials = stack.enter_context(served_by(_tune))
+            self._left = stack.pop_all()
         return self
 
     def __exit__(self, *exc: object) -> None:
-        import ray
-
-        with suppress(Exception):  # the cluster may be what failed
-            self._desk.close.remote()
-            ray.wait([self._experiment], timeout=_END_SECONDS)
-        super().__exit__(*exc)
+        self._left.close()
 
     def map(self, task: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
         """Results in the order of the items.
@@ -57,13 +48,66 @@ class RayTuneEngine(RayPrepEngine):
             DomainException: what the first failing task raised; `Unavailable` for a foreign exception.
             Unavailable: a trial kept killing its worker, or the cluster was lost.
         """
-        import ray
-
         with translated("finish the search"):
-            numbers = ray.get(self._desk.leave.remote(task, list(items)))
-            outcomes = self._desk.answers.remote(numbers)
-            ended, _ = ray.wait([outcomes, self._experiment])
-            if outcomes not in ended:
-                ray.get(self._experiment)
-                raise Unavailable("ray ended the search before its trials: retry")
-            return results(ray.get(outcomes))
+            return results(self._trials.outcomes([(task, item) for item in items]))
+
+
+def _tune(desk: Any) -> None:
+    """Run trials until the desk is closed."""
+    from ray import tune
+
+    # Nothing is stored there but Ray's own notes: what a trial found is answered at the desk.
+    with TemporaryDirectory(prefix="veritas-ray-tune-") as notes:
+        tune.Tuner(
+            tune.with_resources(tune.with_parameters(_try, desk=desk), {"cpu": 1}),
+            # Without an end; a worker that has begun serves one trial after the other.
+            tune_config=tune.TuneConfig(search_alg=_searcher(desk), num_samples=-1, reuse_actors=True),
+            run_config=tune.RunConfig(
+                storage_path=notes, failure_config=tune.FailureConfig(max_failures=_TRIES - 1), verbose=0
+            ),
+        ).fit()
+
+
+def _try(config: dict[str, Any], desk: Any) -> None:
+    import ray
+    from ray import tune
+
+    task, item = ray.get(desk.work.remote(config["number"]))
+    outcome = attempt(task, item)
+    ray.get(desk.answer.remote(config["number"], outcome))
+    tune.report({"result": outcome.result})
+
+
+def _searcher(desk: Any) -> Any:
+    """Proposes what was left at a desk: what is tried is decided by the project's own search."""
+    import ray
+    from ray.tune.search import Searcher
+
+    class DeskSearcher(Searcher):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self._numbers: dict[str, int] = {}
+
+        def suggest(self, trial_id: str) -> Any:
+            number = ray.get(desk.next.remote())
+            if number is None:
+                return None
+            if number == END:
+                return Searcher.FINISHED
+            self._numbers[trial_id] = number
+            _, item = ray.get(desk.work.remote(number))
+            return {"number": number, "item": str(item)}
+
+        def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
+            """Whoever waits for a trial that was given up is told."""
+            if error:
+                found = Unavailable(f"ray gave up a trial of the search after {_TRIES} workers that ended")
+                ray.get(desk.answer.remote(self._numbers[trial_id], Outcome(None, found)))
+
+        def save(self, checkpoint_path: str) -> None:
+            """Nothing: the search keeps its own notes."""
+
+        def restore(self, checkpoint_path: str) -> None:
+            """Nothing."""
+
+    return DeskSearcher()

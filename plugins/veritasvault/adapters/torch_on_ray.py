@@ -6,6 +6,8 @@ from contextlib import ExitStack
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Self
 
+from veritasvault.adapters.prep_outcome import Outcome, results
+from veritasvault.adapters.ray_desk import Served, served_by
 from veritasvault.adapters.ray_prep import RayPrepEngine, translated
 
 if TYPE_CHECKING:
@@ -17,24 +19,25 @@ _TRIES = 3
 class TorchOnRay:
     """A `Learner`: each worker computes the gradient of one shard, all gather those of all, and step alike.
 
-    A worker that dies ends the training, which Ray Train begins again from the start; it takes seconds, and
-    what is learnt is the same. The connection, or the Ray that is started here, is kept for the next training
-    until this object is left.
+    The workers learn one lesson after the other until this object is left. One that dies ends them all, and
+    Ray Train begins again with the lesson they were in; it takes seconds, and what is learnt is the same.
 
     Args:
         address: as `RayPrepEngine` takes it.
     """
 
+    _workers: Served
+
     def __init__(self, address: str | None) -> None:
         self._address = address
-        self._connection = ExitStack()
-        self._workers = 0
+        self._stack = ExitStack()
+        self._shards = 0
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._disconnect()
+        self._leave()
 
     def __call__(self, lesson: Lesson, device: str, shards: int) -> Weights:
         """See `learn`.
@@ -44,56 +47,66 @@ class TorchOnRay:
             Unavailable: no cluster answers, or it could not finish the training.
         """
         try:
-            self._connect(shards)
+            if self._shards != shards:
+                self._leave()
+                self._start(shards)
             with translated("finish the training"):
-                return _trained({"lesson": lesson, "device": device, "shards": shards})
+                (weights,) = results(self._workers.outcomes([(lesson, device)]))
         except BaseException:
-            self._disconnect()
+            self._leave()
             raise
+        learnt: Weights = weights
+        return learnt
 
-    def _connect(self, shards: int) -> None:
-        """Ray that is started here has as many workers as there are shards."""
-        if self._workers != shards:
-            self._disconnect()
-            self._connection.enter_context(RayPrepEngine(self._address, workers=shards))
-            self._workers = shards
+    def _start(self, shards: int) -> None:
+        self._stack.enter_context(RayPrepEngine(self._address, workers=shards))
+        with translated("begin the training"):
+            self._workers = self._stack.enter_context(served_by(_train, shards))
+        self._shards = shards
 
-    def _disconnect(self) -> None:
-        self._workers = 0
-        self._connection.close()
+    def _leave(self) -> None:
+        self._shards = 0
+        self._stack.close()
 
 
-def _trained(config: dict[str, Any]) -> Weights:
+def _train(desk: Any, shards: int) -> None:
+    """Learn by so many workers until the desk is closed."""
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
-    # Nothing is stored there but Ray's own notes: the weights come back as an answer.
+    # Nothing is stored there but Ray's own notes: weights are answered at the desk.
     with TemporaryDirectory(prefix="veritas-ray-train-") as notes:
-        training = TorchTrainer(
-            _learn_a_shard,
-            train_loop_config=config,
-            scaling_config=ScalingConfig(num_workers=config["shards"]),
+        TorchTrainer(
+            _learn_shards,
+            train_loop_config={"desk": desk},
+            scaling_config=ScalingConfig(num_workers=shards),
             run_config=RunConfig(storage_path=notes, failure_config=FailureConfig(max_failures=_TRIES - 1)),
-        )
-        weights: Weights = training.fit().return_value
-        return weights
+        ).fit()
 
 
-def _learn_a_shard(config: dict[str, Any]) -> Weights:
-    """What each worker runs; all of them end with the same weights."""
+def _learn_shards(config: dict[str, Any]) -> None:
+    """What each worker runs; all of them end a lesson with the same weights, which the first one answers."""
+    import ray
     import ray.train
     import torch
     import torch.distributed as group
 
     from veritasvault.adapters.torch_trainer import learn
 
-    context = ray.train.get_context()
+    context, desk = ray.train.get_context(), config["desk"]
+    rank, shards = context.get_world_rank(), context.get_world_size()
 
     def gathered(own: list[Any]) -> list[Any]:
         """The gradients of all shards, by rank, from everybody's own."""
         (mine,) = own
-        found = [torch.empty_like(mine) for _ in range(context.get_world_size())]
+        found = [torch.empty_like(mine) for _ in range(shards)]
         group.all_gather(found, mine)
         return found
 
-    return learn(config["lesson"], config["device"], config["shards"], [context.get_world_rank()], gathered)
+    number = ray.get(desk.first_open.remote())
+    while (work := ray.get(desk.work.remote(number))) is not None:
+        lesson, device = work
+        weights = learn(lesson, device, shards, [rank], gathered)
+        if rank == 0:
+            ray.get(desk.answer.remote(number, Outcome(weights, None)))
+        number += 1
