@@ -7,6 +7,7 @@ so that a step that is retried, cleared or run twice finds or makes the same byt
 from __future__ import annotations
 
 import datetime as dt
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
@@ -49,6 +50,9 @@ if TYPE_CHECKING:
     from domain.risk.problems.contract import Evaluated
     from domain.risk.training_set import TrainingSet
     from domain.risk.tuned_rival import TunedRival
+
+
+_LOG = logging.getLogger(__name__)
 
 
 class PipelineParts(Protocol):
@@ -213,6 +217,7 @@ class ModelPipeline:
             place, store = scratch / "features", self._blocks()
             prepared = prepare(self._open(rows), definition, executor, place, store=store)
             home = self._parts.workspace.keep(prepared.dataset.root, "features", prepared.dataset.digest)
+        _LOG.info("%s", prepared.told(engine))
         return Features(str(home), prepared.dataset.digest, engine, asdict(rows))
 
     def training_set(self, features: Features) -> TrainingSet:

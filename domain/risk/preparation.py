@@ -9,6 +9,7 @@ every engine, for any number of tasks, and whatever was in the store.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -53,6 +54,13 @@ class Prepared:
     dataset: Dataset
     workers: frozenset[int]
     computed: int
+
+    def told(self, engine: str) -> str:
+        """What was done, for people, by a run that asked for this engine."""
+        blocks = f"{self.computed} of {len(self.dataset.parts) // 2} blocks computed"
+        if self.workers <= {os.getpid()}:
+            return f"{blocks}, here: there was nothing to share on {engine}"
+        return f"{blocks}, by {len(self.workers)} process(es) on {engine}; the others were in the store"
 
 
 def prepare(

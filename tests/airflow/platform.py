@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from veritasvault.airflow_local.supervisor import LocalAirflow
@@ -44,6 +46,17 @@ class Platform:
             return "\n".join([state, *failed, *logs])
         return state
 
+    def waits_for_retry(self, dag_id: str, run_id: str) -> str:
+        """The task of a run that failed and is to be tried again, once there is one."""
+        deadline = time.monotonic() + 600
+        while time.monotonic() < deadline:
+            for name, task in self.airflow.client.tasks(dag_id, run_id).items():
+                if task["state"] == "up_for_retry":
+                    return name
+            assert self.airflow.client.run(dag_id, run_id)["state"] in ("queued", "running")
+            time.sleep(0.5)
+        raise AssertionError(f"no task of {run_id} waits for a retry")
+
     def returned(self, dag_id: str, run_id: str) -> dict[str, Any]:
         answer: dict[str, Any] = self.airflow.client.xcom(dag_id, run_id, "register")
         return answer
@@ -51,13 +64,14 @@ class Platform:
 
 @contextmanager
 def running_airflow(
-    directory: Path, dags: Path, ledger: str
+    directory: Path, dags: Path, ledger: str, settings: Mapping[str, str] = MappingProxyType({})
 ) -> Iterator[tuple[LocalAirflow, dict[str, str]]]:
     """An Airflow on these DAGs, with a registry in the directory, and the settings of that registry."""
     environment = {
         "VERITAS_HOME": str(directory / "veritas"),
         "VERITAS_LEDGER": ledger,
         "VERITAS_RETRY_SECONDS": "2",
+        **settings,
     }
     inherited = {
         name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "VERITAS"))

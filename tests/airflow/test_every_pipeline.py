@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from domain.risk.spec import ModelSpec
 from tests.airflow.platform import Platform, running_airflow
 from tests.places import open_to_others
+from tests.servers.prep_clusters import Cluster, free_port, ray_cluster
 from veritasvault.adapters.trainers import TRAINERS
 
 pytestmark = [pytest.mark.scheduler, pytest.mark.timeout(2400)]
@@ -23,12 +26,15 @@ REPRODUCE = "reproduce_model"
 ENGINES = ("dask", "spark", "ray")
 SESSIONS = {
     "volatility_forecast": ("2022-12-20", "2022-12-19", "2022-12-16"),
-    "covariance_shrinkage": ("1995-06-01", "1995-06-02", "1995-06-05"),
+    "covariance_shrinkage": ("1998-06-01", "1998-06-02", "1998-06-03"),
     "vault_anomaly": ("2022-12-30", "2022-12-29", "2022-12-28"),
     "market_anomaly": ("2022-12-28", "2022-12-27", "2022-12-23"),
-    "little history": ("1996-06-03", "1996-06-04", "1996-06-05"),
+    "little history": ("1998-06-03", "1998-06-04", "1998-06-05"),
 }
-"""What runs ask for on each engine; trainers that are not judged by figures forecast from little history."""
+"""What runs ask for on each engine; trainers that are not judged by figures forecast from little history, but
+from so much that there are blocks for several workers."""
+ASSETS = (["AAPL", "KO", "XOM"], ["GE", "MSFT", "PG"], ["JNJ", "PEP", "WMT"])
+"""Others on each engine, for blocks of the same rows would be found."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,7 @@ class Cell:
         """What is filled in: little history, but enough for the gates of a pipeline's own trainer."""
         forecast = self.pipeline == "volatility_forecast"
         sessions = SESSIONS["little history" if forecast and not self.own else self.pipeline]
-        assets = {"assets": ["AAPL", "KO", "XOM"]} if forecast else {}
+        assets = {"assets": ASSETS[ENGINES.index(self.engine)]} if forecast else {}
         # On Ray two workers of Ray Train learn what one process reproduces.
         shards = {"shards": 2} if (self.trainer, self.engine) == ("torch_sequence", "ray") else {}
         # A version is trained once: on another engine the same date would be recognised.
@@ -67,6 +73,9 @@ class Cell:
                 text = re.sub(r'\{ kind = "(better_than_baseline|threshold)"[^}]*\},?', "", text)
             (dags / path.name.replace(self.pipeline, self.name)).write_text(text)
 
+
+MANY = 32
+"""So many new blocks are shared among workers."""
 
 TRAINERS_OF = {
     "volatility_forecast": (
@@ -114,15 +123,24 @@ def platform(postgres_url: Callable[[], str], request: pytest.FixtureRequest) ->
         (dags / f"{REPRODUCE}.py").write_bytes((DAGS / f"{REPRODUCE}.py").read_bytes())
         for cell in chosen(request.config):
             cell.write(dags)
-        with running_airflow(directory, dags, postgres_url()) as (airflow, environment):
+        # Whoever waits for Ray has a minute and a half.
+        settings = {"VERITAS_RAY": f"ray://127.0.0.1:{free_port()}", "VERITAS_RETRY_SECONDS": "30"}
+        with running_airflow(directory, dags, postgres_url(), settings) as (airflow, environment):
             yield Platform(airflow, environment)
 
 
-def test_a_cell_registers_verifies_and_is_reproduced(cell: Cell, platform: Platform) -> None:
+def test_a_cell_registers_verifies_and_is_reproduced(
+    cell: Cell, platform: Platform, start_ray: Callable[[str, str], None]
+) -> None:
     """By the same tasks for all; trained again from the record alone, on no engine."""
     client = platform.airflow.client
     run_id = client.trigger(cell.name, cell.form)
+    if cell.engine == "ray":
+        start_ray(cell.name, run_id)
     assert platform.ended(cell.name, run_id) == "success"
+    tried = client.tasks(cell.name, run_id)["prepare"]["try_number"]
+    computed, where = prepared(client.log(cell.name, run_id, "prepare", tried))
+    assert computed < MANY or where.endswith(f"process(es) on {cell.engine}")
     reference = platform.returned(cell.name, run_id)["reference"]
     version = platform.registry.catalog.show(reference)
     assert {gate.outcome for gate in version.event.gates} == {"passed"}
@@ -135,6 +153,33 @@ def test_a_cell_registers_verifies_and_is_reproduced(cell: Cell, platform: Platf
     asked = client.trigger(REPRODUCE, {"reference": reference, "engine": "inline"})
     assert platform.ended(REPRODUCE, asked) == "success"
     assert client.xcom(REPRODUCE, asked, "reproduce")["reproduced"] is True
+
+
+@pytest.fixture(scope="module")
+def start_ray(
+    platform: Platform, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str, str], None]]:
+    """Starts Ray once a task of a run has said that it is missing and waits to be tried again."""
+    place = urlsplit(platform.environment["VERITAS_RAY"])
+    with ExitStack() as stack:
+        started = list[Cluster]()
+
+        def start(dag_id: str, run_id: str) -> None:
+            if not started:
+                task = platform.waits_for_retry(dag_id, run_id)
+                said = platform.airflow.client.log(dag_id, run_id, task)
+                assert f"ray cluster {place.geturl()} does not answer" in said
+                assert "start it, or correct the address" in said
+                cluster = ray_cluster(tmp_path_factory.mktemp("ray"), client=place.port)
+                started.append(stack.enter_context(cluster))
+
+        yield start
+
+
+def prepared(log: str) -> tuple[int, str]:
+    """How many blocks a task computed, and where, by what it logged."""
+    (found,) = re.findall(r"(\d+) of \d+ blocks computed, ([^;:\n]+)", log)
+    return int(found[0]), found[1]
 
 
 def test_the_documentation_shows_each_trainer_and_which_cells_run_each_time() -> None:

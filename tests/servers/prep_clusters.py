@@ -133,10 +133,10 @@ def spark_connect(scratch: Path) -> Iterator[Cluster]:
 
 
 @contextmanager
-def ray_cluster(scratch: Path, workers: int = 2) -> Iterator[Cluster]:
-    """A Ray head that computes nothing, and nodes of one process each."""
+def ray_cluster(scratch: Path, workers: int = 2, client: int | None = None) -> Iterator[Cluster]:
+    """A Ray head that computes nothing and serves the port `client`, and nodes of one process each."""
     with ExitStack() as stack:
-        port, client = free_port(), free_port()
+        port, client = free_port(), client or free_port()
         # Ray makes Unix sockets below, whose paths may not be long.
         session = stack.enter_context(TemporaryDirectory(prefix="ray-", dir="/tmp"))
         start = [sys.executable, "-c", _RAY_ON_LOOPBACK, "start", "--block", "--disable-usage-stats"]
