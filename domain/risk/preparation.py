@@ -39,7 +39,7 @@ _MOST_TASKS = 16
 _LEAST_BLOCKS = 16
 """A task of fewer blocks would read and compute more warm-up than rows of its own."""
 _MOST_ROWS = 1 << 20
-"""Rows of a task, about: some 200 bytes each are in memory at once, and 16 of each earlier row."""
+"""Rows of a task, about: 300 bytes each are in memory at once, and 16 of each earlier row."""
 
 
 @dataclass(frozen=True, slots=True)
