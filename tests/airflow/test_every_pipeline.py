@@ -26,7 +26,7 @@ REPRODUCE = "reproduce_model"
 ENGINES = ("dask", "spark", "ray")
 SESSIONS = {
     "volatility_forecast": ("2022-12-20", "2022-12-19", "2022-12-16"),
-    "covariance_shrinkage": ("1998-06-01", "1998-06-02", "1998-06-03"),
+    "covariance_shrinkage": ("1999-06-01", "1999-06-02", "1999-06-03"),
     "vault_anomaly": ("2022-12-30", "2022-12-29", "2022-12-28"),
     "market_anomaly": ("2022-12-28", "2022-12-27", "2022-12-23"),
     "little history": ("1998-06-03", "1998-06-04", "1998-06-05"),
