@@ -46,6 +46,7 @@ from veritasvault.adapters.dask_prep import DaskPrepEngine
 from veritasvault.adapters.inline_prep import InlinePrepEngine
 from veritasvault.adapters.on_demand_prep import OnDemandPrepEngine
 from veritasvault.adapters.ray_prep import RayPrepEngine
+from veritasvault.adapters.ray_tune import RayTuneEngine
 from veritasvault.adapters.s3_objects import S3Objects
 from veritasvault.adapters.shipped_code import code_archive
 from veritasvault.adapters.spark_prep import SparkPrepEngine
@@ -77,6 +78,10 @@ def _ray(_: Path, stack: ExitStack) -> Case:
     return Case(stack.enter_context(RayPrepEngine(workers=2)), (os.getpid(),), 2)
 
 
+def _ray_tune(_: Path, stack: ExitStack) -> Case:
+    return Case(stack.enter_context(RayTuneEngine(workers=2)), (os.getpid(),), 2)
+
+
 def _running_ray(scratch: Path, stack: ExitStack) -> Case:
     cluster = stack.enter_context(ray_cluster(scratch))
     return Case(stack.enter_context(RayPrepEngine(cluster.address, timeout=180)), cluster.workers, 2)
@@ -101,6 +106,7 @@ def _running_spark(start: Callable[[Path], Iterator[Cluster]], scratch: Path, st
         pytest.param(partial(_dask, 4), id="dask, 4 processes"),
         pytest.param(_running_dask, id="dask, running scheduler"),
         pytest.param(_ray, id="ray, local", marks=pytest.mark.ray),
+        pytest.param(_ray_tune, id="ray tune", marks=pytest.mark.ray),
         pytest.param(_running_ray, id="ray, running cluster", marks=pytest.mark.ray),
         pytest.param(_spark, id="spark, local", marks=pytest.mark.spark),
         pytest.param(
