@@ -8,7 +8,7 @@ import re
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -91,14 +91,10 @@ class RayPrepEngine:
             remote = ray.remote(attempt).options(max_retries=_TRIES - 1, num_cpus=1)
             shared = ray.put(task)
             references = [remote.remote(shared, item) for item in items]
-            try:
-                self._wait(references)
-                return results(ray.get(references))
-            except BaseException:
-                with suppress(Exception):  # the cluster may be what failed
-                    for reference in references:
-                        ray.cancel(reference, force=True)
-                raise
+            # What is left by an error ends with the engine. Ray ends this process when it is told to cancel
+            # a task that is just being done.
+            self._wait(references)
+            return results(ray.get(references))
 
     def _start(self, stack: ExitStack) -> None:
         import ray
