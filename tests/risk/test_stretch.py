@@ -106,6 +106,11 @@ def test_a_hash_of_rows_tells_any_two_panels_apart(days: dict[str, set[int]], da
     assert len({rows, _hashed(moved), _hashed(renamed), _hashed(days, price=2.0)}) == 4
 
 
+def test_a_hash_of_rows_tells_whose_a_row_is() -> None:
+    """The same names, dates and prices in the same order."""
+    assert _hashed({"A": {1, 2}, "B": {3}}) != _hashed({"A": {1}, "B": {2, 3}})
+
+
 def _hashed(days: dict[str, set[int]], price: float = 1.0) -> str:
     names = tuple(sorted(days))
     asset = np.repeat(np.arange(len(names), dtype=np.int32), [len(days[name]) for name in names])
