@@ -46,24 +46,23 @@ class Stretch:
         Raises:
             IntegrityError: a part changed since it was sealed; names it.
         """
-        wanted, listed = dict[str, int](), set[str]()
-        found = []
-        for part in rows.parts[first:stop]:
-            found.append(RowVectors.of(rows.read(part)))
-            wanted.update(dict.fromkeys(found[-1].names, before))
-            listed.update(part.listed)
+        own = rows.parts[first:stop]
+        found = [RowVectors.of(rows.read(part)) for part in own]
+        present = set[str]().union(*(vectors.names for vectors in found))
+        wanted = dict.fromkeys(present.difference(*(part.listed for part in own)), before)
         place = first
-        while place > 0 and before and (wanted := _without(wanted, listed)):
+        while wanted and place > 0 and before:
             place -= 1
-            vectors = RowVectors.of(rows.read(rows.parts[place]))
+            part = rows.parts[place]
+            vectors = RowVectors.of(rows.read(part))
             most = np.array([wanted.get(name, 0) for name in vectors.names], dtype=np.intp)
             vectors, counts = _last(vectors, most)
             found.insert(0, vectors)
             for name, count in zip(vectors.names, counts.tolist(), strict=True):
                 if count:
                     wanted[name] -= count
-            listed = {*rows.parts[place].listed, *(name for name, left in wanted.items() if not left)}
-        return cls(tuple(block_named(part.name) for part in rows.parts[first:stop]), _of_one_code(found))
+            wanted = {name: left for name, left in wanted.items() if left and name not in part.listed}
+        return cls(tuple(block_named(part.name) for part in own), _of_one_code(found))
 
     @property
     def dates(self) -> Iterator[Integers]:
@@ -116,10 +115,6 @@ def window_of(found: RowVectors, blocks: Sequence[int], before: int) -> Places:
     lengths = last + 1 - starts
     rows: Places = np.arange(lengths.sum()) + np.repeat(starts - (np.cumsum(lengths) - lengths), lengths)
     return rows
-
-
-def _without(wanted: Mapping[str, int], known: set[str]) -> dict[str, int]:
-    return {name: left for name, left in wanted.items() if name not in known}
 
 
 def _counts(rows: RowVectors) -> Counts:

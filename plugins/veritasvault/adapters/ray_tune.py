@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from tempfile import TemporaryDirectory
-from typing import Any, Self
+from typing import Any
 
 from domain.registry.errors import Unavailable
 from domain.risk.ports import Item, Result
@@ -28,18 +28,9 @@ class RayTuneEngine(RayPrepEngine):
 
     _trials: Served
 
-    def __enter__(self) -> Self:
-        """See `RayPrepEngine.__enter__`."""
-        with ExitStack() as stack:
-            super().__enter__()
-            stack.push(super().__exit__)
-            with translated("begin the search"):
-                self._trials = stack.enter_context(served_by(_tune))
-            self._left = stack.pop_all()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._left.close()
+    def _start(self, stack: ExitStack) -> None:
+        super()._start(stack)
+        self._trials = stack.enter_context(served_by(_tune))
 
     def map(self, task: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
         """Results in the order of the items.
