@@ -3,6 +3,8 @@
 Airflow does so in every server and again in task processes, so an import here is paid many times.
 """
 
+import atexit
+import gc
 from typing import Any, ClassVar
 
 from airflow.configuration import conf
@@ -44,7 +46,9 @@ class VeritasVaultPlugin(AirflowPlugin):  # type: ignore[misc]
 
     @classmethod
     def on_load(cls, *_: Any, **__: Any) -> None:
-        """Where `[veritasvault] preload` is on, import in the scheduler what its tasks will need."""
+        """Let this process end quickly, and preload in the scheduler where `[veritasvault] preload` is on."""
+        # Airflow is a million objects, among which an interpreter that ends looks for garbage for seconds.
+        atexit.register(gc.freeze)
         if conf.getboolean("veritasvault", "preload", fallback=False):
             from veritasvault.preload import is_scheduler, preload
 

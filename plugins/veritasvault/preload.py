@@ -43,6 +43,8 @@ MODULES = (
 """What the steps of a pipeline import, beside Great Expectations and MLflow."""
 OWN = ("domain", "veritasvault.adapters")
 """The packages of the project of which every module is imported."""
+_PYTHONS_OWN = (700, 10, 10)
+"""How often Python collects garbage unless it is told otherwise."""
 
 
 def is_scheduler() -> bool:
@@ -66,6 +68,8 @@ def preload() -> None:
     # What was imported stays: without this each task looks through all of it whenever it collects garbage.
     gc.collect()
     gc.freeze()
+    # A server looks for garbage rarely. A task holds large arrays, which are to go soon: as Python does it.
+    gc.set_threshold(*_PYTHONS_OWN)
 
 
 @dataclass(frozen=True, slots=True)

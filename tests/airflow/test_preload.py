@@ -14,11 +14,13 @@ from veritasvault.preload import NO_TELEMETRY
 
 # Two forks deep, as the executor forks its workers and these their tasks; a fork that hangs is killed.
 FORKS = """
-import os, signal, sys
+import gc, os, signal, sys
 
 from veritasvault.preload import preload
 
+gc.set_threshold(50_000, 20, 100)
 preload()
+print("collects", gc.get_threshold())
 print("own", {"domain.risk.pipeline", "veritasvault.adapters.gx_validator"} <= set(sys.modules))
 print("threads", "onnxruntime" in sys.modules)
 print("loaded", {"great_expectations", "mlflow", "sklearn"} <= set(sys.modules))
@@ -90,6 +92,7 @@ def test_forks_of_a_preloaded_process_compute() -> None:
     """Polars, Arrow, BLAS and OpenMP work two forks below, and what starts threads was not imported."""
     lines, errors = _lines(FORKS, {})
     assert lines[-4:] == ["own True", "threads False", "loaded True", "forks are done"], errors
+    assert lines[-5] == "collects (700, 10, 10)", "a task's large arrays are to go soon"
 
 
 def test_a_fork_reads_what_changed_since_the_scheduler_started_and_nothing_else(tmp_path: Path) -> None:

@@ -26,11 +26,11 @@ class Component:
 
     @classmethod
     def start(cls, name: str, command: Sequence[str], environment: Mapping[str, str], log: Path) -> Component:
-        """Start `python -m airflow COMMAND`, with its output appended to `log`."""
+        """Start the `airflow` command, with its output appended to `log`."""
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "airflow", *command],
+                [sys.executable, "-m", "veritasvault.airflow_local.server", *command],
                 env=dict(environment),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
