@@ -43,7 +43,8 @@ up: $(RUNTIME) ## Airflow with its UI on loopback, until Ctrl-C
 test: programs lint ## Install what tests need, check style, types and layers, and run the tests
 	@# Hundreds of processes import them, also where the environment forbids Python to keep what it compiles.
 	$(BIN)/python -m compileall -q domain plugins dags tests
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder \
+		--max-worker-restart 0 $(ARGS)
 
 # Root installs what is missing where there is apt-get; everybody else is told what to install.
 programs:
