@@ -57,14 +57,15 @@ class Desk:
         return next(number for number in count() if number not in self._outcomes)
 
     async def work(self, number: int) -> Any:
-        """The work of a number, once it is left; None if it will not be."""
+        """The work of a number, once it is left; None if it will not be, or is answered."""
         async with self._changed:
             await self._changed.wait_for(lambda: number in self._work or self._closed)
         return self._work.get(number)
 
     async def answer(self, number: int, outcome: Outcome[Any]) -> None:
+        """The first answer stays: who gave it may have ended before it could say that it is done."""
         async with self._changed:
-            self._outcomes[number] = outcome
+            self._outcomes.setdefault(number, outcome)
             self._work[number] = None
             self._changed.notify_all()
 

@@ -19,7 +19,8 @@ from veritasvault.adapters.shipped_code import own_code
 
 _LOOPBACK = "127.0.0.1"
 _POLL_SECONDS = 1.0
-_TRIES = 4
+TRIES = 4
+"""How many workers may end with one task, or one trial, before it is given up."""
 _STORE_BYTES = 100 << 20
 """Of the object store that Ray starts here: what travels is small, data lies in files."""
 _SETTINGS = {
@@ -88,7 +89,7 @@ class RayPrepEngine:
         import ray
 
         with translated("finish the preparation"):
-            remote = ray.remote(attempt).options(max_retries=_TRIES - 1, num_cpus=1)
+            remote = ray.remote(attempt).options(max_retries=TRIES - 1, num_cpus=1)
             shared = ray.put(task)
             references = [remote.remote(shared, item) for item in items]
             # What is left by an error ends with the engine. Ray ends this process when it is told to cancel

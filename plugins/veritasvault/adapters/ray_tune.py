@@ -11,9 +11,7 @@ from domain.registry.errors import Unavailable
 from domain.risk.ports import Item, Result
 from veritasvault.adapters.prep_outcome import Outcome, attempt, results
 from veritasvault.adapters.ray_desk import END, Served, served_by
-from veritasvault.adapters.ray_prep import RayPrepEngine, translated
-
-_TRIES = 4
+from veritasvault.adapters.ray_prep import TRIES, RayPrepEngine, translated
 
 
 class RayTuneEngine(RayPrepEngine):
@@ -54,7 +52,7 @@ def _tune(desk: Any) -> None:
             # Without an end; a worker that has begun serves one trial after the other.
             tune_config=tune.TuneConfig(search_alg=_searcher(desk), num_samples=-1, reuse_actors=True),
             run_config=tune.RunConfig(
-                storage_path=notes, failure_config=tune.FailureConfig(max_failures=_TRIES - 1), verbose=0
+                storage_path=notes, failure_config=tune.FailureConfig(max_failures=TRIES - 1), verbose=0
             ),
         ).fit()
 
@@ -63,10 +61,10 @@ def _try(config: dict[str, Any], desk: Any) -> None:
     import ray
     from ray import tune
 
-    task, item = ray.get(desk.work.remote(config["number"]))
-    outcome = attempt(task, item)
-    ray.get(desk.answer.remote(config["number"], outcome))
-    tune.report({"result": outcome.result})
+    # There is none if a worker answered, and ended before it could report so.
+    if (work := ray.get(desk.work.remote(config["number"]))) is not None:
+        ray.get(desk.answer.remote(config["number"], attempt(*work)))
+    tune.report({"answered": True})
 
 
 def _searcher(desk: Any) -> Any:
@@ -86,13 +84,12 @@ def _searcher(desk: Any) -> Any:
             if number == END:
                 return Searcher.FINISHED
             self._numbers[trial_id] = number
-            _, item = ray.get(desk.work.remote(number))
-            return {"number": number, "item": str(item)}
+            return {"number": number}
 
         def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
             """Whoever waits for a trial that was given up is told."""
             if error:
-                found = Unavailable(f"ray gave up a trial of the search after {_TRIES} workers that ended")
+                found = Unavailable(f"ray gave up a trial of the search after {TRIES} workers that ended")
                 ray.get(desk.answer.remote(self._numbers[trial_id], Outcome(None, found)))
 
         def save(self, checkpoint_path: str) -> None:
