@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from domain.registry.evidence import Evidence, LookAhead
 from domain.risk import baselines
 from domain.risk.comparison import against
-from domain.risk.folds import Fold, check_folds, plan_folds
+from domain.risk.folds import Fold, check_folds, one_by_one, plan_folds
 from domain.risk.importance import Importance, Shuffled, importance, shuffled
 from domain.risk.metrics import score
 from domain.risk.ports import TrainerPort
@@ -137,7 +137,7 @@ def walk_forward(
     folds = plan_folds(training, as_of or training.last, next_session=next_session)
     forecast = np.full(training.target.shape, np.nan)
     rises: list[Shuffled] = []
-    for fold in folds:
+    for fold in one_by_one(folds):
         model = trainer.train(
             training.features[fold.train], training.target[fold.train], parameters, seed, training.names
         )

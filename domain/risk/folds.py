@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,8 @@ import numpy as np
 
 from domain.registry.errors import InvalidInput
 from domain.risk.training_set import Days, Flags, Integers, TrainingSet, as_day
+
+_LOG = logging.getLogger(__name__)
 
 TEST_YEARS = 8
 """At most so many yearly blocks are tested."""
@@ -81,6 +84,14 @@ def plan_folds(
             f"there is too little history before it, the first possible as-of date is {possible.isoformat()}",
         )
     return tuple(folds)
+
+
+def one_by_one(folds: Sequence[Fold]) -> Iterator[Fold]:
+    """The folds in their order; each is logged when it is done, for whoever waits for a training."""
+    for number, fold in enumerate(folds, start=1):
+        yield fold
+        period = f"{fold.test_start} to {fold.test_end}"
+        _LOG.info("model %d of %d for the test is trained, for %s", number, len(folds), period)
 
 
 def plan_window(training: TrainingSet, sessions: int) -> Fold:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import logging
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from domain.risk.folds import Fold
     from domain.risk.ports import PrepEnginePort, SearchPort, TrainerParameter, TrainerPort
     from domain.risk.training_set import TrainingSet
+
+_LOG = logging.getLogger(__name__)
 
 YEARS = 3
 """Each trial is tested on at most so many yearly blocks."""
@@ -188,7 +191,21 @@ def search(
         ]
         trials = [*trials, *_tested(batch, years, partial(_all_of, engine, exam))]
         notebook.write(trials)
+        _LOG.info("%s", _told(trials, spec.trials, exam.metric, tuple(space), engine.name))
     return trials
+
+
+def _told(trials: Sequence[Trial], planned: int, metric: str, searched: Sequence[str], engine: str) -> str:
+    """How far a search is, and the best that it has found."""
+    best = best_of(trials)
+    found = [(name, best.parameters[name]) for name in searched]
+    values = ", ".join(
+        f"{name} {f'{value:.6g}' if isinstance(value, float) else value}" for name, value in found
+    )
+    return (
+        f"{len(trials)} of {planned} trials done on {engine}; the best is trial {best.number}, "
+        f"{metric} {best.value:.4f}: {values}"
+    )
 
 
 def best_of(trials: Sequence[Trial]) -> Trial:

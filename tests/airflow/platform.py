@@ -59,6 +59,11 @@ class Platform:
             time.sleep(0.5)
         raise AssertionError(f"run {run_id} goes on and on")
 
+    def log_of(self, dag_id: str, run_id: str, task: str) -> str:
+        """What the last try of a task logged."""
+        tried = self.airflow.client.tasks(dag_id, run_id)[task]["try_number"]
+        return self.airflow.client.log(dag_id, run_id, task, tried)
+
     def returned(self, dag_id: str, run_id: str) -> dict[str, Any]:
         answer: dict[str, Any] = self.airflow.client.xcom(dag_id, run_id, "register")
         return answer

@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from domain.registry.canonical import decode
+from domain.registry.evidence import EVIDENCE
 from domain.risk.spec import ModelSpec
 from tests.airflow.platform import Platform, running_airflow
 from tests.places import open_to_others
@@ -30,20 +32,27 @@ SESSIONS = {
     "vault_anomaly": ("2022-12-30", "2022-12-29", "2022-12-28"),
     "market_anomaly": ("2022-12-28", "2022-12-27", "2022-12-23"),
     "little history": ("1998-06-03", "1998-06-04", "1998-06-05"),
+    "search": ("2005-06-01", "2005-06-02", "2005-06-03"),
 }
 """What runs ask for on each engine; trainers that are not judged by figures forecast from little history, but
-from so much that there are blocks for several workers."""
+from so much that there are blocks for several workers. A search has three years of its own."""
+TUNING = "{ trials = 4, batch = 2, space = { num_leaves = { least = 4, most = 32 } } }"
 ASSETS = (["AAPL", "KO", "XOM"], ["GE", "MSFT", "PG"], ["JNJ", "PEP", "WMT"])
 """Others on each engine, for blocks of the same rows would be found."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A pipeline with a trainer on an engine; with its own trainer it has all of its gates."""
+    """A pipeline with a trainer on an engine; with its own trainer it has all of its gates.
+
+    Attributes:
+        searches: whether the specification asks for a search, see `TUNING`.
+    """
 
     pipeline: str
     trainer: str
     engine: str
+    searches: bool = False
 
     @property
     def own(self) -> bool:
@@ -51,13 +60,15 @@ class Cell:
 
     @property
     def name(self) -> str:
-        return self.pipeline if self.own else f"{self.pipeline}_{self.trainer}"
+        plain = self.pipeline if self.own else f"{self.pipeline}_{self.trainer}"
+        return f"{plain}_searched" if self.searches else plain
 
     @property
     def form(self) -> dict[str, Any]:
         """What is filled in: little history, but enough for the gates of a pipeline's own trainer."""
         forecast = self.pipeline == "volatility_forecast"
-        sessions = SESSIONS["little history" if forecast and not self.own else self.pipeline]
+        little = "search" if self.searches else "little history"
+        sessions = SESSIONS[little if forecast and not self.own else self.pipeline]
         assets = {"assets": ASSETS[ENGINES.index(self.engine)]} if forecast else {}
         # On Ray two workers of Ray Train learn what one process reproduces.
         shards = {"shards": 2} if (self.trainer, self.engine) == ("torch_sequence", "ray") else {}
@@ -69,7 +80,8 @@ class Cell:
         for path in DAGS.glob(f"{self.pipeline}.*"):
             text = path.read_text().replace(self.pipeline, self.name)
             if path.suffix == ".toml" and not self.own:
-                text = re.sub('trainer = "[^"]+"', f'trainer = "{self.trainer}"', text)
+                tuning = f", tuning = {TUNING}" if self.searches else ""
+                text = re.sub('trainer = "[^"]+"', f'trainer = "{self.trainer}"{tuning}', text)
                 text = re.sub(r'\{ kind = "(better_than_baseline|threshold)"[^}]*\},?', "", text)
             (dags / path.name.replace(self.pipeline, self.name)).write_text(text)
 
@@ -102,6 +114,7 @@ CELLS = (
     Cell("vault_anomaly", "student_t", "dask"),
 )
 """Those of `make test`: each engine, each pipeline but the one that reads most. `--every-cell` runs all."""
+SEARCHING = Cell("volatility_forecast", "lightgbm", "ray", searches=True)
 
 
 def chosen(config: pytest.Config) -> tuple[Cell, ...]:
@@ -121,7 +134,7 @@ def platform(postgres_url: Callable[[], str], request: pytest.FixtureRequest) ->
         dags = directory / "dags"
         dags.mkdir()
         (dags / f"{REPRODUCE}.py").write_bytes((DAGS / f"{REPRODUCE}.py").read_bytes())
-        for cell in chosen(request.config):
+        for cell in (*chosen(request.config), SEARCHING):
             cell.write(dags)
         # Whoever waits for Ray has a minute and a half.
         settings = {"VERITAS_RAY": f"ray://127.0.0.1:{free_port()}", "VERITAS_RETRY_SECONDS": "30"}
@@ -133,14 +146,7 @@ def test_a_cell_registers_verifies_and_is_reproduced(
     cell: Cell, platform: Platform, start_ray: Callable[[str, str], None]
 ) -> None:
     """By the same tasks for all; trained again from the record alone, on no engine."""
-    client = platform.airflow.client
-    run_id = client.trigger(cell.name, cell.form)
-    if cell.engine == "ray":
-        start_ray(cell.name, run_id)
-    assert platform.ended(cell.name, run_id) == "success"
-    tried = client.tasks(cell.name, run_id)["prepare"]["try_number"]
-    computed, where = prepared(client.log(cell.name, run_id, "prepare", tried))
-    assert computed < MANY or where.endswith(f"process(es) on {cell.engine}")
+    run_id = run(cell, platform, start_ray)
     reference = platform.returned(cell.name, run_id)["reference"]
     version = platform.registry.catalog.show(reference)
     assert {gate.outcome for gate in version.event.gates} == {"passed"}
@@ -150,9 +156,46 @@ def test_a_cell_registers_verifies_and_is_reproduced(
     assert parameters["trainer"] == cell.trainer
     assert parameters.get("shards", 1) == cell.form.get("shards", 1)
     assert platform.registry.audit.version(reference).verified
-    asked = client.trigger(REPRODUCE, {"reference": reference, "engine": "inline"})
+    require_reproduced(platform, reference)
+
+
+def test_a_run_on_ray_searches_by_ray_tune_and_its_best_is_reproduced_without(
+    platform: Platform, start_ray: Callable[[str, str], None]
+) -> None:
+    """What four trials found on the cluster is in the record, and is trained again on no engine."""
+    run_id = run(SEARCHING, platform, start_ray)
+    log = platform.log_of(SEARCHING.name, run_id, "train")
+    assert "2 of 4 trials done on ray tune" in log
+    assert "4 of 4 trials done on ray tune" in log
+    assert "model 8 of 8 for the test is trained" in log
+    reference = platform.returned(SEARCHING.name, run_id)["reference"]
+    version = platform.registry.catalog.show(reference)
+    kept = next(one for one in version.event.attachments if one.name == EVIDENCE)
+    evidence = decode(platform.registry.catalog.attachment(version.event, kept), EVIDENCE)
+    tuning = evidence["details"]["tuning"]
+    best = tuning["trials"][tuning["chosen"]]
+    assert len(tuning["trials"]) == 4
+    assert version.manifest.lineage is not None
+    assert version.manifest.lineage.parameters["num_leaves"] == best["parameters"]["num_leaves"]
+    require_reproduced(platform, reference)
+
+
+def run(cell: Cell, platform: Platform, start_ray: Callable[[str, str], None]) -> str:
+    """Trigger a cell's run and wait for its end; its blocks were computed on its engine."""
+    run_id = platform.airflow.client.trigger(cell.name, cell.form)
+    if cell.engine == "ray":
+        start_ray(cell.name, run_id)
+    assert platform.ended(cell.name, run_id) == "success"
+    computed, where = prepared(platform.log_of(cell.name, run_id, "prepare"))
+    assert computed < MANY or where.endswith(f"process(es) on {cell.engine}")
+    return run_id
+
+
+def require_reproduced(platform: Platform, reference: str) -> None:
+    """The version is trained again by its DAG to the same bytes, on no engine."""
+    asked = platform.airflow.client.trigger(REPRODUCE, {"reference": reference, "engine": "inline"})
     assert platform.ended(REPRODUCE, asked) == "success"
-    assert client.xcom(REPRODUCE, asked, "reproduce")["reproduced"] is True
+    assert platform.airflow.client.xcom(REPRODUCE, asked, "reproduce")["reproduced"] is True
 
 
 @pytest.fixture(scope="module")

@@ -118,6 +118,18 @@ def test_the_trainer_is_given_the_rows_of_the_fold(training: TrainingSet) -> Non
         np.testing.assert_array_equal(target, training.target[fold.train])
 
 
+def test_whoever_waits_for_an_evaluation_sees_how_far_it_is(
+    training: TrainingSet, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each model of the test is a line in the log."""
+    with caplog.at_level("INFO", "domain.risk.folds"):
+        folds = walk_forward(training, MeanTrainer(), {}, 0).folds
+    assert [record.message for record in caplog.records] == [
+        f"model {place} of {len(folds)} for the test is trained, for {fold.test_start} to {fold.test_end}"
+        for place, fold in enumerate(folds, start=1)
+    ]
+
+
 def test_later_rows_change_nothing_in_earlier_folds(training: TrainingSet) -> None:
     """Garbage after the second block leaves the first two blocks' figures alone."""
     before = walk_forward(training, MeanTrainer(), {}, 0)

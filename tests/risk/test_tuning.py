@@ -178,6 +178,20 @@ def test_a_search_that_was_broken_off_goes_on_behind_its_last_batch(
     assert searched(laboratory.exam, tmp_path, again) == expected
 
 
+def test_whoever_waits_for_a_search_sees_how_far_it_is(
+    laboratory: Laboratory, expected: list[Trial], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After each batch the log has the number of trials and the best so far, with its parameters."""
+    with caplog.at_level("INFO", "domain.risk.tuning"):
+        searched(laboratory.exam, tmp_path, InlinePrepEngine())
+    firsts, best = best_of(expected[:3]), best_of(expected)
+    assert [record.message for record in caplog.records] == [
+        f"{done} of 6 trials done on inline; the best is trial {one.number}, "
+        f"qlike {one.value:.4f}: alpha {one.parameters['alpha']:.6g}"
+        for done, one in ((3, firsts), (6, best))
+    ]
+
+
 def test_notes_that_cannot_be_read_are_begun_anew(
     laboratory: Laboratory, expected: list[Trial], tmp_path: Path
 ) -> None:

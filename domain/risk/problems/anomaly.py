@@ -15,7 +15,7 @@ from domain.registry.evidence import Evidence
 from domain.registry.gates import CHAMPION
 from domain.risk.anomaly.alarms import ALARM, METRICS, baselines, episodes_of, threshold, worth
 from domain.risk.anomaly.detection import Detection, detect
-from domain.risk.folds import Fold, plan_folds
+from domain.risk.folds import Fold, one_by_one, plan_folds
 from domain.risk.ports import TrainedModel, TrainerPort
 from domain.risk.problems.contract import Setting
 from domain.risk.training_set import Floats, Integers, TrainingSet
@@ -45,7 +45,9 @@ class AnomalyDetection:
         folds = plan_folds(
             training, setting.as_of or training.last, next_session=setting.next_session, years=ALL_YEARS
         )
-        fitted = [(fold, self.fit(training, fold.train, trainer, parameters, seed)) for fold in folds]
+        fitted = [
+            (fold, self.fit(training, fold.train, trainer, parameters, seed)) for fold in one_by_one(folds)
+        ]
         return detect(training, fitted, seed, setting.classes, setting.market)
 
     def fit(

@@ -32,7 +32,7 @@ from domain.risk.covariance.parameters import PARAMETERS
 from domain.risk.covariance.portfolios import LEAST_ASSETS, Backtest
 from domain.risk.covariance.returns import Returns
 from domain.risk.covariance.scores import METRICS, Outcomes, score
-from domain.risk.folds import Fold, plan_folds
+from domain.risk.folds import Fold, one_by_one, plan_folds
 from domain.risk.ports import TrainedModel, TrainerPort
 from domain.risk.problems.contract import Setting
 from domain.risk.training_set import Floats, Integers, TrainingSet
@@ -73,7 +73,7 @@ class Covariance:
     ) -> CovarianceEvaluation:
         """Hold portfolios over each yearly block, by a model that was trained before it."""
         folds = plan_folds(training, setting.as_of or training.last, next_session=setting.next_session)
-        models = [self.fit(training, fold.train, trainer, parameters, seed) for fold in folds]
+        models = [self.fit(training, fold.train, trainer, parameters, seed) for fold in one_by_one(folds)]
         return evaluated(
             training,
             folds,
