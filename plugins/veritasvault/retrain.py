@@ -18,10 +18,12 @@ from typing import IO, Any
 from domain.registry.errors import DomainException
 from domain.risk.reproduction.retraining import Retraining, retrain
 from veritasvault.bootstrap import bootstrap
+from veritasvault.quick_end import end_at_once
 
 
 def main() -> int:
     """Answer one request; the exit code is 0 if all that was asked for was answered."""
+    end_at_once()
     answers = _only_answers()
     asked: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(asked,), daemon=True).start()

@@ -63,3 +63,27 @@ def test_a_command_imports_only_what_is_on_its_list(
     foreign = set(loaded) - sys.stdlib_module_names - allowed
     assert {name for name in foreign if not name.startswith(("_sysconfigdata", "__editable__"))} == set()
     assert not set(loaded) & set(NEVER)
+
+
+_FROZEN = """
+import atexit, gc, sys
+# Registered first, it is told last.
+atexit.register(lambda: print(gc.get_freeze_count(), file=sys.stderr))
+from veritasvault.cli.app import main
+sys.argv = ["veritas", "--version"]
+main()
+"""
+
+
+def test_a_command_ends_without_looking_for_garbage(console: Console) -> None:
+    """Among what a training imports that takes seconds; exit handlers run, and output is written."""
+    done = subprocess.run(
+        [sys.executable, "-c", _FROZEN],
+        env=console.environment(),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=True,
+    )
+    assert done.stdout.startswith("veritas ")
+    assert int(done.stderr) > 1000

@@ -30,6 +30,7 @@ from veritasvault.cli.proof import export_proof, verify_proof
 from veritasvault.cli.register import register
 from veritasvault.cli.reproduce import reproduce
 from veritasvault.cli.verify import verify
+from veritasvault.quick_end import end_at_once
 
 
 def _version(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
@@ -87,4 +88,5 @@ for command in COMMANDS:
 
 def main() -> None:
     """Entry point of the console script."""
+    end_at_once()
     sys.exit(run(veritas, sys.argv[1:]))
