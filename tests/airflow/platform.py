@@ -69,20 +69,17 @@ class Platform:
         return answer
 
 
+def clean_environment() -> dict[str, str]:
+    """This process's, without what the user has set for Airflow or for us: a test says what it needs."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "VERITAS"))}
+
+
 @contextmanager
 def running_airflow(
-    directory: Path, dags: Path, ledger: str, settings: Mapping[str, str] = MappingProxyType({})
+    directory: Path, dags: Path, settings: Mapping[str, str] = MappingProxyType({})
 ) -> Iterator[tuple[LocalAirflow, dict[str, str]]]:
-    """An Airflow on these DAGs, with a registry in the directory, and the settings of that registry."""
-    environment = {
-        "VERITAS_HOME": str(directory / "veritas"),
-        "VERITAS_LEDGER": ledger,
-        "VERITAS_RETRY_SECONDS": "2",
-        **settings,
-    }
-    inherited = {
-        name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "VERITAS"))
-    }
-    given = {**inherited, **environment, **READ_ONCE}
+    """An Airflow on these DAGs, with a registry in the directory, and all that was set for them."""
+    environment = {"VERITAS_HOME": str(directory / "veritas"), "VERITAS_RETRY_SECONDS": "2", **settings}
+    given = {**clean_environment(), **READ_ONCE, **environment}
     with LocalAirflow(directory / "airflow", dags, given=given) as airflow:
         yield airflow, environment

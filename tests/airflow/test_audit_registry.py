@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ import pytest
 from domain.registry.daily_audit import audit_of, audits, newest_audit
 from domain.registry.errors import Unavailable
 from domain.registry.ledger.witness import witness
+from tests.airflow.platform import running_airflow
 from tests.cli.console import register_forecast
 from tests.places import open_to_others
 from veritasvault.airflow_local.supervisor import LocalAirflow
@@ -98,24 +98,16 @@ def platform(postgres_url: Callable[[], str], pager: Pager) -> Iterator[Platform
         (dags / f"{AUDIT}.py").write_bytes((DAGS / f"{AUDIT}.py").read_bytes())
         (home / "alerts.toml").write_text(NOTIFIERS)
         environment = {
+            "AIRFLOW_CONN_PAGER": pager.url,
             "VERITAS_HOME": str(home),
             "VERITAS_LEDGER": postgres_url(),
             "VERITAS_AUDIT_DAYS": "1",
             "VERITAS_WITNESSES": (directory / "witness").as_uri(),
-            "VERITAS_RETRY_SECONDS": "2",
         }
         application = bootstrap(environment)
         register_forecast(application, directory)
         witness(application.ledger, application.witnesses[0], new=True)
-        kept = {
-            name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "VERITAS"))
-        }
-        given = {
-            **kept,
-            **environment,
-            "AIRFLOW_CONN_PAGER": pager.url,
-        }
-        with LocalAirflow(directory / "airflow", dags, given=given) as airflow:
+        with running_airflow(directory, dags, environment) as (airflow, environment):
             yield Platform(airflow, environment, pager)
 
 

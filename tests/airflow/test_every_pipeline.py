@@ -137,8 +137,12 @@ def platform(postgres_url: Callable[[], str], request: pytest.FixtureRequest) ->
         for cell in (*chosen(request.config), SEARCHING):
             cell.write(dags)
         # Whoever waits for Ray has a minute and a half.
-        settings = {"VERITAS_RAY": f"ray://127.0.0.1:{free_port()}", "VERITAS_RETRY_SECONDS": "30"}
-        with running_airflow(directory, dags, postgres_url(), settings) as (airflow, environment):
+        settings = {
+            "VERITAS_LEDGER": postgres_url(),
+            "VERITAS_RAY": f"ray://127.0.0.1:{free_port()}",
+            "VERITAS_RETRY_SECONDS": "30",
+        }
+        with running_airflow(directory, dags, settings) as (airflow, environment):
             yield Platform(airflow, environment)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -16,6 +15,7 @@ import psutil
 import pytest
 
 from domain.registry.errors import InvalidInput
+from tests.airflow.platform import clean_environment
 from tests.places import open_to_others
 from veritasvault.airflow_local.processes import members
 from veritasvault.airflow_local.supervisor import LocalAirflow
@@ -246,11 +246,6 @@ class Up:
     def wait_for_line(self, text: str, seconds: float) -> None:
         until(lambda: text in self.output.read_text() or self.process.poll() is not None, seconds)
         assert text in self.output.read_text()
-
-
-def clean_environment() -> dict[str, str]:
-    """This process's environment without settings, so that the defaults are what is tested."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "VERITAS"))}
 
 
 def up_environment(home: Path) -> dict[str, str]:

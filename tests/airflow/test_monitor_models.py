@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ import pytest
 
 from domain.registry.events.monitoring import DriftDetectedEvent, ModelMonitoredEvent
 from domain.risk.scoring.forecast_sets import newest
-from tests.airflow.platform import READ_ONCE
+from tests.airflow.platform import running_airflow
 from tests.places import open_to_others
 from veritasvault.adapters.uri_source import UriSource
 from veritasvault.airflow_local.supervisor import LocalAirflow
@@ -106,17 +105,8 @@ def platform(postgres_url: Callable[[], str]) -> Iterator[Platform]:
                 text = text.replace(given, here)
             (dags / path.name).write_text(text.replace("sample://sp500", str(prices)))
         (directory / "roles.toml").write_text('[roles]\nrisk_officer = ["olga"]\n')
-        environment = {
-            "VERITAS_ROLES": str(directory / "roles.toml"),
-            "VERITAS_HOME": str(directory / "veritas"),
-            "VERITAS_LEDGER": postgres_url(),
-            "VERITAS_RETRY_SECONDS": "2",
-        }
-        inherited = {
-            name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "VERITAS"))
-        }
-        given = {**inherited, **environment, **READ_ONCE}
-        with LocalAirflow(directory / "airflow", dags, given=given) as airflow:
+        settings = {"VERITAS_ROLES": str(directory / "roles.toml"), "VERITAS_LEDGER": postgres_url()}
+        with running_airflow(directory, dags, settings) as (airflow, environment):
             found = Platform(airflow, environment, prices)
             found.run(FORECAST, {"as_of": TRAINED, "engine": "inline"})
             until(lambda: found.champion, "the first version promotes itself")

@@ -6,7 +6,6 @@ Airflow has the S3 connection from Vault, by a token in a file; that Vault is aw
 from __future__ import annotations
 
 import json
-import os
 import socket
 import socketserver
 import threading
@@ -20,6 +19,7 @@ import polars as pl
 import pytest
 
 from domain.registry.errors import NotFound, Unavailable
+from tests.airflow.platform import running_airflow
 from tests.airflow.test_volatility_forecast import ASSETS, DAGS, FORECAST, wait_until
 from tests.places import open_to_others
 from tests.planted import Planted
@@ -204,10 +204,7 @@ def guarded(
             "VERITAS_TRACKING": tracking,
         }
         prices = keep_prices(s3_server, directory)
-        given = {n: v for n, v in os.environ.items() if not n.startswith(("AIRFLOW", "VERITAS"))}
-        with LocalAirflow(
-            directory / "airflow", directory / "dags", given={**given, **environment}
-        ) as airflow:
+        with running_airflow(directory, directory / "dags", environment) as (airflow, environment):
             yield Guarded(airflow, planted, environment, directory, s3_server, store, gate, prices, mlflow)
 
 

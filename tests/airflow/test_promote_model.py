@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -21,7 +20,7 @@ from domain.registry.events.lifecycle import (
     ModelRejectedEvent,
     PromotionProposedEvent,
 )
-from tests.airflow.platform import READ_ONCE
+from tests.airflow.platform import running_airflow
 from tests.places import open_to_others
 from veritasvault.airflow_local.client import AirflowClient
 from veritasvault.airflow_local.environment import passwords
@@ -175,19 +174,13 @@ def platform(postgres_url: Callable[[], str]) -> Iterator[Platform]:
             copy = copy.replace("[card]\n", HIGH_TIER_TABLES)
             (dags / path.name.replace(FORECAST, HIGH_TIER)).write_text(copy)
         roles.write_text(ROLES)
-        environment = {
-            "VERITAS_HOME": str(directory / "veritas"),
+        users = ",".join(f"{name}:{role}" for name, role in {"admin": "admin", **PEOPLE}.items())
+        settings = {
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": users,
             "VERITAS_LEDGER": postgres_url(),
             "VERITAS_ROLES": str(roles),
-            "VERITAS_RETRY_SECONDS": "2",
         }
-        inherited = {
-            name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "VERITAS"))
-        }
-        users = ",".join(f"{name}:{role}" for name, role in {"admin": "admin", **PEOPLE}.items())
-        signing_in = {"AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": users}
-        given = {**inherited, **environment, **signing_in, **READ_ONCE}
-        with LocalAirflow(directory / "airflow", dags, given=given) as airflow:
+        with running_airflow(directory, dags, settings) as (airflow, environment):
             yield Platform(airflow, environment)
 
 

@@ -70,7 +70,7 @@ def _platform(directory: Path, ledger: str) -> Iterator[GrowingPlatform]:
     (dags / f"{REPRODUCE}.py").write_bytes((DAGS / f"{REPRODUCE}.py").read_bytes())
     panel = _recent_panel(directory)
     panel.filter(pl.col("date") < _last_session()).write_csv(source)
-    with running_airflow(directory, dags, ledger) as (airflow, environment):
+    with running_airflow(directory, dags, {"VERITAS_LEDGER": ledger}) as (airflow, environment):
         yield GrowingPlatform(airflow, environment, source, panel)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.airflow.platform import READ_ONCE
+from tests.airflow.platform import running_airflow
 from tests.console.test_browser import PATIENCE, decided, verdict
 from tests.places import open_to_others
 from veritasvault.airflow_local.environment import passwords
@@ -39,20 +38,10 @@ def airflow() -> Iterator[LocalAirflow]:
                 'calendar = "XNYS"', 'calendar = "XNYS", assets = ["AAPL", "KO", "XOM"]'
             )
             (dags / path.name).write_text(few)
-        inherited = {
-            name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "VERITAS"))
-        }
-        home = directory / "veritas"
-        home.mkdir()
-        (home / "roles.toml").write_text(ROLES)
-        given = {
-            **inherited,
-            **READ_ONCE,
-            "VERITAS_HOME": str(home),
-            "VERITAS_RETRY_SECONDS": "2",
-            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": USERS,
-        }
-        with LocalAirflow(directory / "airflow", dags, given=given) as running:
+        (directory / "veritas").mkdir()
+        (directory / "veritas" / "roles.toml").write_text(ROLES)
+        settings = {"AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": USERS}
+        with running_airflow(directory, dags, settings) as (running, _):
             yield running
 
 
