@@ -234,6 +234,14 @@ class TrainerParameter:
 class SearchPort(Protocol):
     """Says which parameters are worth a try."""
 
+    @property
+    def version(self) -> str:
+        """What proposes, and its release: another one may propose otherwise.
+
+        Raises:
+            InvalidInput: it is not installed.
+        """
+
     def propose(
         self, space: Mapping[str, ParameterRange], tried: Sequence[Trial], count: int, seed: int
     ) -> list[dict[str, bool | int | float | str]]:

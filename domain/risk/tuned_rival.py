@@ -48,12 +48,14 @@ class TunedRival:
         trials: all that were tried.
         before: the first session that the search did not look at.
         key: of the search, under which the tracker has its trials.
+        by: what proposed them, and its release.
     """
 
     rival: Rival
     trials: tuple[Trial, ...]
     before: dt.date
     key: Digest
+    by: str
 
     def require_apart(self, folds: Sequence[Fold]) -> None:
         """Check that the model is judged on nothing that the search looked at. Raises InvalidInput."""
@@ -70,6 +72,7 @@ class TunedRival:
             "trials": [one.to_json() for one in self.trials],
             "chosen": best_of(self.trials).number,
             "before": self.before.isoformat(),
+            "by": self.by,
         }
         return replace(evidence, details={**evidence.details, "tuning": told})
 
@@ -95,7 +98,9 @@ def tuned(
     for one in trials:
         parts.tracker.track(_tracked(spec.name, exam, one, key))
     chosen = choose(rival.name, exam.trainer.parameters(), best_of(trials).parameters)
-    return TunedRival(replace(rival, parameters=chosen), tuple(trials), exam.before, key)
+    return TunedRival(
+        replace(rival, parameters=chosen), tuple(trials), exam.before, key, parts.search.version
+    )
 
 
 def _key(trainer: str, exam: Exam, fixed: Mapping[str, Any], spec: TuningSpec, parts: SearchParts) -> Digest:
@@ -116,6 +121,7 @@ def _key(trainer: str, exam: Exam, fixed: Mapping[str, Any], spec: TuningSpec, p
             "space": space,
             "trials": spec.trials,
             "batch": spec.batch,
+            "search": parts.search.version,
             "sources": parts.sources_digest(trainer),
             "environment": digest_of(parts.environment(trainer)),
         }

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -207,7 +208,7 @@ def test_nothing_from_the_judged_years_is_looked_at(laboratory: Laboratory) -> N
     assert ends.max() < np.datetime64(laboratory.exam.before)
     assert max(fold.test_end for fold in folds) < laboratory.exam.before
     rival = Rival("ridge", laboratory.exam.trainer, {})
-    found = TunedRival(rival, (), laboratory.exam.before, laboratory.exam.features.digest)
+    found = TunedRival(rival, (), laboratory.exam.before, laboratory.exam.features.digest, "nobody")
     with pytest.raises(InvalidInput, match="leave it out, this problem judges models on the years"):
         found.require_apart(folds)
 
@@ -226,7 +227,25 @@ def test_the_best_is_the_model_and_all_trials_are_told(laboratory: Laboratory, e
     artifact = artifact_in(Path(trained.candidate.path) / "artifact")
     manifest = Manifest(laboratory.bench.spec.metadata("scikit-learn"), trained.lineage, artifact)
     page = to_markdown(build_card(Subject(manifest, trained.evidence, (), (), {})))
-    assert "6 combinations were tried on the years before" in page
+    by = f"optuna {version('optuna')}"
+    assert told["by"] == by
+    assert f"6 combinations, proposed by {by}, were tried on the years before" in page
+
+
+class NewerSearch(OptunaSearch):
+    version = "optuna of tomorrow"
+
+
+def test_another_release_of_what_proposes_begins_anew(
+    laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It might propose otherwise, and half of each would be a search that nobody can do again."""
+    application = laboratory.bench.application
+    before = set(application.workspace.kept("searches"))
+    monkeypatch.setattr(application, "search", NewerSearch())
+    trained = laboratory.bench.train()
+    assert len(set(application.workspace.kept("searches")) - before) == 1
+    assert trained.evidence.details["tuning"]["by"] == "optuna of tomorrow"
 
 
 def test_a_reproduction_trains_with_the_chosen_parameters_and_searches_nothing(
@@ -311,6 +330,13 @@ def test_without_optuna_a_sentence_names_the_extra(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(InvalidInput, match="install optuna, which the extra tuning has"):
         OptunaSearch().propose({}, [], 1, 0)
+
+    def missing(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("veritasvault.adapters.optuna_search.version", missing)
+    with pytest.raises(InvalidInput, match="install optuna, which the extra tuning has"):
+        _ = OptunaSearch().version
 
 
 def test_a_form_leaves_a_searched_parameter_empty() -> None:

@@ -58,9 +58,10 @@ def tuning(evidence: Evidence) -> Blocks:
                 Verdict("yes", "good") if one.get("number") == told.get("chosen") else "no",
             )
         )
+    by = f", proposed by {told['by']}," if isinstance(told.get("by"), str) else ""
     said = (
-        f"{len(trials)} combinations were tried on the years before {details.text(told, 'before')}, which the"
-        " model is not judged on; each year the worse half of a batch stopped."
+        f"{len(trials)} combinations{by} were tried on the years before {details.text(told, 'before')}, which"
+        " the model is not judged on; each year the worse half of a batch stopped."
     )
     return (
         Text(said, "Search for parameters"),

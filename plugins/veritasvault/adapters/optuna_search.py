@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from domain.registry.errors import InvalidInput
@@ -22,16 +23,22 @@ class OptunaSearch:
     So a proposal is a function of the trials before it and the seed, whoever asks and when.
     """
 
+    @property
+    def version(self) -> str:
+        """See `SearchPort.version`."""
+        try:
+            return f"optuna {version('optuna')}"
+        except PackageNotFoundError as error:
+            raise _missing() from error
+
     def propose(
         self, space: Mapping[str, ParameterRange], tried: Sequence[Trial], count: int, seed: int
     ) -> list[dict[str, Value]]:
-        """See `SearchPort.propose`; also raises InvalidInput when Optuna is not installed."""
+        """See `SearchPort.propose`."""
         try:
             import optuna
         except ModuleNotFoundError as error:
-            raise InvalidInput(
-                "training.tuning", "optuna", "install optuna, which the extra tuning has, or leave it out"
-            ) from error
+            raise _missing() from error
         before = optuna.logging.get_verbosity()
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         try:
@@ -42,6 +49,11 @@ class OptunaSearch:
             return [_plain(study.ask(distributions).params) for _ in range(count)]
         finally:
             optuna.logging.set_verbosity(before)
+
+
+def _missing() -> InvalidInput:
+    remedy = "install optuna, which the extra tuning has, or leave it out"
+    return InvalidInput("training.tuning", "optuna", remedy)
 
 
 def _distribution(optuna: Any, searched: ParameterRange) -> Any:
