@@ -10,7 +10,8 @@ from domain.registry.errors import InvalidInput
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from domain.risk.ports import RegisteredForecastPort, TrainerParameter
+    from domain.risk.parameters import TrainerParameter
+    from domain.risk.ports import RegisteredForecastPort
     from domain.risk.training_set import Floats
 
 

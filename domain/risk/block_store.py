@@ -26,7 +26,7 @@ from domain.risk.dataset import Part, canonical_parquet, part_of
 from domain.risk.local_objects import LocalObjects
 
 if TYPE_CHECKING:
-    from domain.risk.ports import ObjectsPort
+    from domain.risk.objects import ObjectsPort
 
 FILES, RECORDS = "files", "records"
 

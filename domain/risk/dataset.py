@@ -24,7 +24,7 @@ from domain.registry.records import Fields
 from domain.risk.local_objects import LocalObjects
 
 if TYPE_CHECKING:
-    from domain.risk.ports import ObjectsPort
+    from domain.risk.objects import ObjectsPort
 
 INDEX = "dataset.json"
 ROWS_SCHEMA = pa.schema([("asset", pa.string()), ("date", pa.date32()), ("close", pa.float64())])

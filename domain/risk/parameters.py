@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from domain.registry.errors import InvalidInput
-from domain.risk.ports import TrainerParameter
 
 Value = bool | int | float | str
+
+
+@dataclass(frozen=True, slots=True)
+class TrainerParameter:
+    """A parameter of a trainer as forms show it: default (its type is the parameter's), bounds and help."""
+
+    default: Value
+    help: str
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()
 
 
 def choose(name: str, known: Mapping[str, TrainerParameter], given: Mapping[str, Any]) -> dict[str, Value]:

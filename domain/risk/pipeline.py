@@ -35,6 +35,7 @@ from domain.risk.workspace import Workspace, artifact_in, read_record, write_rec
 if TYPE_CHECKING:
     from domain.risk.block_store import BlockStore
     from domain.risk.dataset import Dataset
+    from domain.risk.parameters import TrainerParameter
     from domain.risk.ports import (
         CalendarPort,
         DataValidatorPort,
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
         SourcePort,
         TrackedRun,
         TrackerPort,
-        TrainerParameter,
         TrainerPort,
     )
     from domain.risk.problems.contract import Evaluated

@@ -21,39 +21,14 @@ if TYPE_CHECKING:
 
     from domain.risk.block_store import BlockStore
     from domain.risk.dataset import Dataset
-    from domain.risk.tuning import Trial
+    from domain.risk.parameters import TrainerParameter
+    from domain.risk.trial import Trial
     from domain.risk.tuning_spec import ParameterRange
 
     Floats = NDArray[np.float64]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-
-class ObjectsPort(Protocol):
-    """Named bytes in one place that all processes reach; picklable, so that tasks carry it.
-
-    Nobody sees half of them, and what was written is there for everybody at once.
-    """
-
-    @property
-    def uri(self) -> str:
-        """Where they are, for people and for the index of a dataset; without any secret."""
-
-    def read(self, name: str) -> bytes | None:
-        """The bytes of a name; None if there are none."""
-
-    def use(self, name: str) -> int | None:
-        """The size in bytes, None if there is no such name; may be marked as the moment of the last use."""
-
-    def add(self, name: str, data: bytes) -> bool:
-        """Write unless the name is taken; False if it was. Of many at once, one writes."""
-
-    def replace(self, name: str, data: bytes) -> None:
-        """Write, whether the name is taken or not."""
-
-    def remove(self, name: str) -> None:
-        """Remove what has a name, if anything has."""
 
 
 class SourcePort(Protocol):
@@ -218,17 +193,6 @@ class TrainerPort(Protocol):
         Raises:
             InvalidInput: naming the parameter that is unknown, or has a wrong type or range.
         """
-
-
-@dataclass(frozen=True, slots=True)
-class TrainerParameter:
-    """A parameter of a trainer as forms show it: default (its type is the parameter's), bounds and help."""
-
-    default: bool | int | float | str
-    help: str
-    minimum: float | None = None
-    maximum: float | None = None
-    choices: tuple[str, ...] = ()
 
 
 class SearchPort(Protocol):

@@ -12,7 +12,8 @@ from domain.registry.errors import InvalidInput
 from domain.risk.parameters import choose
 from domain.risk.ports import TrackedRun
 from domain.risk.rivals import Rival
-from domain.risk.tuning import Exam, Notebook, Trial, best_of, search
+from domain.risk.trial import Trial
+from domain.risk.tuning import Exam, Notebook, best_of, search
 
 if TYPE_CHECKING:
     from domain.registry.evidence import Evidence

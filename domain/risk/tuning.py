@@ -23,50 +23,20 @@ from domain.registry.canonical import encode
 from domain.registry.errors import InvalidInput
 from domain.risk.parameters import Value, choose
 from domain.risk.problems import problem
+from domain.risk.trial import Trial
 from domain.risk.tuning_spec import ParameterRange, TuningSpec
 
 if TYPE_CHECKING:
     from domain.risk.dataset import Dataset
     from domain.risk.folds import Fold
-    from domain.risk.ports import PrepEnginePort, SearchPort, TrainerParameter, TrainerPort
+    from domain.risk.parameters import TrainerParameter
+    from domain.risk.ports import PrepEnginePort, SearchPort, TrainerPort
     from domain.risk.training_set import TrainingSet
 
 _LOG = logging.getLogger(__name__)
 
 YEARS = 3
 """Each trial is tested on at most so many yearly blocks."""
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """Parameters that were tried.
-
-    Attributes:
-        values: the metric of each year that was tested, the oldest first; less is better.
-        stopped: whether it was among the worse half of its batch.
-    """
-
-    number: int
-    parameters: Mapping[str, Value]
-    values: tuple[float, ...] = ()
-    stopped: bool = False
-
-    @property
-    def value(self) -> float:
-        """The mean of what was tested; infinite before anything was."""
-        return math.fsum(self.values) / len(self.values) if self.values else math.inf
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "number": self.number,
-            "parameters": dict(self.parameters),
-            "values": list(self.values),
-            "stopped": self.stopped,
-        }
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Trial:
-        return cls(value["number"], value["parameters"], tuple(value["values"]), value["stopped"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from domain.risk.block_store import BlockStore
     from domain.risk.dataset import Dataset
-    from domain.risk.ports import ObjectsPort
+    from domain.risk.objects import ObjectsPort
 
 _RECORD = "record.json"
 _ATTACHMENTS = "attachments"

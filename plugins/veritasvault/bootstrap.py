@@ -51,11 +51,11 @@ if TYPE_CHECKING:
     from domain.risk.monitoring.judgement import Judgement
     from domain.risk.monitoring.observed import Observed
     from domain.risk.monitoring.service import ModelMonitoring
+    from domain.risk.objects import ObjectsPort
     from domain.risk.pipeline import ModelPipeline
     from domain.risk.ports import (
         CalendarPort,
         DataValidatorPort,
-        ObjectsPort,
         PrepEnginePort,
         SearchPort,
         SnapshotPort,

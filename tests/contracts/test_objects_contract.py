@@ -10,7 +10,7 @@ import pytest
 
 from domain.registry.errors import InvalidInput, Unavailable
 from domain.risk.local_objects import LocalObjects
-from domain.risk.ports import ObjectsPort
+from domain.risk.objects import ObjectsPort
 from tests.processes import in_child
 from tests.servers.prep_clusters import free_port
 from tests.servers.seaweedfs import S3Server

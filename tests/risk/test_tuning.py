@@ -25,8 +25,9 @@ from domain.risk.pipeline import ModelPipeline, RunRequest
 from domain.risk.ports import PrepEnginePort
 from domain.risk.rivals import Rival
 from domain.risk.spec import ModelSpec
+from domain.risk.trial import Trial
 from domain.risk.tuned_rival import TunedRival
-from domain.risk.tuning import Exam, Notebook, Trial, best_of, search
+from domain.risk.tuning import Exam, Notebook, best_of, search
 from domain.risk.tuning_spec import ParameterRange, TuningSpec
 from domain.risk.workspace import artifact_in
 from tests.reproduction.bench import SESSION, Bench, Trained

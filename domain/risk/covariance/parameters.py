@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from domain.risk.ports import TrainerParameter
+from domain.risk.parameters import TrainerParameter
 
 PARAMETERS: Mapping[str, TrainerParameter] = MappingProxyType(
     {

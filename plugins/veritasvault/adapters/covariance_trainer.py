@@ -11,8 +11,8 @@ from domain.registry.canonical import encode
 from domain.registry.errors import InvalidInput
 from domain.registry.evidence import OnnxAgreement
 from domain.risk.covariance.parameters import PARAMETERS
-from domain.risk.parameters import choose
-from domain.risk.ports import TrainedModel, TrainerParameter, TrainerPort
+from domain.risk.parameters import TrainerParameter, choose
+from domain.risk.ports import TrainedModel, TrainerPort
 from veritasvault.adapters.onnx_model import MODEL, SIGNATURE, one_thread
 from veritasvault.adapters.onnx_shrinkage import ANSWER, GIVEN, require_agreement, to_onnx
 

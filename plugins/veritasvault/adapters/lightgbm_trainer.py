@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from domain.risk.parameters import choose
-from domain.risk.ports import TrainedModel, TrainerParameter, TrainerPort
+from domain.risk.parameters import TrainerParameter, choose
+from domain.risk.ports import TrainedModel, TrainerPort
 from veritasvault.adapters.frameworks import versions
 from veritasvault.adapters.onnx_boosted_trees import NODE, ensemble_bytes
 from veritasvault.adapters.onnx_model import LEAST_VOLATILITY, OnnxModel, checked, probes_of

@@ -11,7 +11,7 @@ from domain.risk.parameters import Value
 from domain.risk.tuning_spec import ParameterRange
 
 if TYPE_CHECKING:
-    from domain.risk.tuning import Trial
+    from domain.risk.trial import Trial
 
 _SIGNIFICANT = ".6g"
 """Digits of a number that is tried: enough to tell values apart, and short enough to be written down."""

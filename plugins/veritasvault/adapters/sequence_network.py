@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from domain.risk.ports import TrainerParameter
+from domain.risk.parameters import TrainerParameter
 from veritasvault.adapters.onnx_model import LEAST_VOLATILITY
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from domain.risk.parameters import choose
-from domain.risk.ports import TrainedModel, TrainerParameter, TrainerPort
+from domain.risk.parameters import TrainerParameter, choose
+from domain.risk.ports import TrainedModel, TrainerPort
 from veritasvault.adapters.onnx_boosted_trees import BoostedTrees
 from veritasvault.adapters.onnx_log_linear import LogLinear
 from veritasvault.adapters.onnx_model import LEAST_VOLATILITY, OnnxModel, checked, one_thread, probes_of

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from domain.registry.errors import Unavailable
-from domain.risk.parameters import choose
-from domain.risk.ports import TrainedModel, TrainerParameter, TrainerPort
+from domain.risk.parameters import TrainerParameter, choose
+from domain.risk.ports import TrainedModel, TrainerPort
 from veritasvault.adapters.frameworks import versions
 from veritasvault.adapters.onnx_export import INPUT, OUTPUT
 from veritasvault.adapters.onnx_model import OnnxModel, checked, one_thread, probes_of

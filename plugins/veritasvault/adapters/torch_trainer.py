@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from domain.registry.canonical import decode, encode
-from domain.risk.parameters import choose
-from domain.risk.ports import TrainedModel, TrainerParameter, TrainerPort
+from domain.risk.parameters import TrainerParameter, choose
+from domain.risk.ports import TrainedModel, TrainerPort
 from veritasvault.adapters.frameworks import versions
 from veritasvault.adapters.onnx_model import OnnxModel, checked, one_thread, probes_of
 from veritasvault.adapters.onnx_sequence import sequence_bytes
