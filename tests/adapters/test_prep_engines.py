@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
@@ -36,6 +36,7 @@ from tests.risk.feature_panels import full_definition, sample_rows
 from tests.servers.prep_clusters import (
     Cluster,
     dask_cluster,
+    dask_worker,
     free_port,
     ray_cluster,
     spark_connect,
@@ -306,6 +307,60 @@ def test_the_code_that_is_sent_has_the_name_of_its_bytes() -> None:
         with ZipFile(first) as archive:
             assert {name.partition("/")[0] for name in archive.namelist()} == {"domain", "veritasvault"}
     assert not first.exists()
+
+
+def _of_tomorrow() -> AbstractContextManager[Path]:
+    """The project's code with a module more."""
+
+    @contextmanager
+    def archive() -> Iterator[Path]:
+        with code_archive() as today:
+            tomorrow = today.with_name(f"veritas-{'0' * 16}.zip")
+            tomorrow.write_bytes(today.read_bytes())
+            with ZipFile(tomorrow, "a") as content:
+                content.writestr("veritasvault/of_tomorrow.py", "NEW = True")
+            yield tomorrow
+
+    return archive()
+
+
+def test_a_dask_worker_computes_by_one_version_of_the_code_until_it_is_restarted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It refuses another one's tasks in a sentence and goes on with its own; a new one takes what comes."""
+    new = "veritasvault.of_tomorrow"
+    with dask_cluster(tmp_path, workers=1) as cluster:
+        with DaskPrepEngine(cluster.address) as engine:
+            assert engine.map(find_spec, [new]) == [None]
+        with monkeypatch.context() as tomorrow:
+            tomorrow.setattr("veritasvault.adapters.dask_code.code_archive", _of_tomorrow)
+            with (
+                DaskPrepEngine(cluster.address) as engine,
+                pytest.raises(InvalidInput, match="restart them, they have imported another version"),
+            ):
+                engine.map(find_spec, [new])
+        with DaskPrepEngine(cluster.address) as engine:
+            assert engine.map(find_spec, [new]) == [None]
+        with monkeypatch.context() as tomorrow:
+            tomorrow.setattr("veritasvault.adapters.dask_code.code_archive", _of_tomorrow)
+            with DaskPrepEngine(cluster.address) as engine:
+                os.kill(cluster.workers[0], signal.SIGKILL)
+                with dask_worker(cluster.address, cluster.python, tmp_path):
+                    (found,) = engine.map(find_spec, [new])
+                    assert found is not None
+
+
+def test_a_dask_cluster_keeps_the_code_once_however_often_somebody_connects(tmp_path: Path) -> None:
+    """A worker writes nothing that it has, for its tasks may be importing from it."""
+    with dask_cluster(tmp_path, workers=1) as cluster:
+        seen = []
+        for _ in range(3):
+            with DaskPrepEngine(cluster.address) as engine:
+                engine.map(find_spec, ["domain"])
+                files = [path for path in tmp_path.rglob("veritas-*") if path.is_file()]
+                seen.append([(path, path.stat().st_ino, path.stat().st_mtime_ns) for path in files])
+        assert len(seen[0]) == 1
+        assert seen[0] == seen[1] == seen[2]
 
 
 def test_dask_spreads_the_work_over_all_its_processes(sample: Dataset, tmp_path: Path) -> None:

@@ -76,20 +76,18 @@ def dask_cluster(scratch: Path, workers: int = 2) -> Iterator[Cluster]:
         )
         _wait_for_port(port, scheduler)
         address = f"tcp://{LOOPBACK}:{port}"
-        command = ["distributed.cli.dask_worker", address, "--no-nanny", "--nthreads", "1", "--no-dashboard"]
-        command += [
-            "--dashboard-address",
-            f"{LOOPBACK}:0",
-            "--host",
-            LOOPBACK,
-            "--local-directory",
-            str(scratch),
-        ]
-        started = [
-            _start([python, "-m", *command], scratch / f"worker-{number}.log", stack)
-            for number in range(workers)
-        ]
-        yield Cluster(address, tuple(worker.pid for worker in started))
+        started = [stack.enter_context(dask_worker(address, python, scratch)) for _ in range(workers)]
+        yield Cluster(address, tuple(started), python)
+
+
+@contextmanager
+def dask_worker(address: str, python: str, scratch: Path) -> Iterator[int]:
+    """One more worker process of a scheduler; its number."""
+    command = [python, "-m", "distributed.cli.dask_worker", address, "--no-nanny", "--nthreads", "1"]
+    command += ["--no-dashboard", "--dashboard-address", f"{LOOPBACK}:0", "--host", LOOPBACK]
+    command += ["--local-directory", str(scratch)]
+    with ExitStack() as stack:
+        yield _start(command, scratch / f"worker-{free_port()}.log", stack).pid
 
 
 @contextmanager

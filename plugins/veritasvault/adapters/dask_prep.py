@@ -15,8 +15,8 @@ from typing import Any, Self
 
 from domain.registry.errors import DomainException, Unavailable
 from domain.risk.ports import Item, Result
-from veritasvault.adapters.prep_outcome import attempt, require_packages, results
-from veritasvault.adapters.shipped_code import code_archive
+from veritasvault.adapters.dask_code import attempt_packed, give_code
+from veritasvault.adapters.prep_outcome import require_packages, results
 
 _LOOPBACK = "127.0.0.1"
 _STOP_SECONDS = 10.0
@@ -48,6 +48,7 @@ class DaskPrepEngine:
         self._timeout = timeout
         self._stack = ExitStack()
         self._client: Any = None
+        self._code: str | None = None
 
     def __enter__(self) -> Self:
         """Connect, and start workers if needed.
@@ -62,7 +63,7 @@ class DaskPrepEngine:
             self._client = self._connect(address, stack)
             self._wait_for_workers(address, 1 if self._address else self._workers)
             if self._address:
-                self._ship()
+                self._code = self._ship()
             self._stack = stack.pop_all()
         return self
 
@@ -77,9 +78,11 @@ class DaskPrepEngine:
             DomainException: what the first failing task raised; `Unavailable` for a foreign exception.
             Unavailable: all workers are gone, or tasks keep killing them.
         """
-        futures = self._client.map(
-            partial(attempt, task), items, pure=False, key=f"prep-{os.urandom(6).hex()}"
-        )
+        import cloudpickle
+
+        packed = [cloudpickle.dumps((task, item)) for item in items]
+        run = partial(attempt_packed, self._code)
+        futures = self._client.map(run, packed, pure=False, key=f"prep-{os.urandom(6).hex()}")
         try:
             self._wait(futures)
             return results(self._client.gather(futures))
@@ -124,13 +127,11 @@ class DaskPrepEngine:
         stack.callback(client.close)
         return client
 
-    def _ship(self) -> None:
-        """Give our own code to the workers, and to those that join later."""
-        with code_archive() as archive:
-            try:
-                self._client.upload_file(str(archive))
-            except Exception as error:  # what a worker raised, or Dask's own
-                raise Unavailable(f"dask workers could not take the project's code: {error}") from error
+    def _ship(self) -> str:
+        try:
+            return give_code(self._client)
+        except Exception as error:  # what a worker raised, or Dask's own
+            raise Unavailable(f"dask workers could not take the project's code: {error}") from error
 
     def _start_cluster(self, stack: ExitStack) -> str:
         """A scheduler in this process, and workers as processes of their own.
