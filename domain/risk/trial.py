@@ -40,4 +40,4 @@ class Trial:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Trial:
-        return cls(value["number"], value["parameters"], tuple(value["values"]), value["stopped"])
+        return cls(value["number"], value["parameters"], tuple(map(float, value["values"])), value["stopped"])

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from domain.registry.canonical import encode
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     from domain.risk.training_set import TrainingSet
 
 _LOG = logging.getLogger(__name__)
+
+_ONE_AT_A_TIME = Lock()
+"""Trainers say how a whole process computes, and a worker of Dask may have several tasks in one."""
 
 YEARS = 3
 """Each trial is tested on at most so many yearly blocks."""
@@ -90,10 +94,11 @@ def tried(exam: Exam, item: tuple[Mapping[str, Value], int]) -> float:
         item: the parameters, and the place of the year.
     """
     parameters, year = item
-    training, folds = exam.opened()
-    posed, fold = problem(exam.problem), folds[year]
-    model = posed.fit(training, fold.train, exam.trainer, parameters, exam.seed)
-    return posed.compare(training, fold, model, model, exam.metric, {}).metrics[exam.metric]
+    with _ONE_AT_A_TIME:
+        training, folds = exam.opened()
+        posed, fold = problem(exam.problem), folds[year]
+        model = posed.fit(training, fold.train, exam.trainer, parameters, exam.seed)
+        return posed.compare(training, fold, model, model, exam.metric, {}).metrics[exam.metric]
 
 
 @lru_cache(maxsize=1)
@@ -119,6 +124,7 @@ class Notebook:
     def read(self) -> list[Trial]:
         """What was tried before; nothing if that cannot be read."""
         try:
+            os.utime(self._file.parent)  # gc takes what nobody took up for long
             return [Trial.from_json(one) for one in json.loads(self._file.read_bytes())]
         except (OSError, ValueError, KeyError, TypeError):
             return []
@@ -151,7 +157,9 @@ def search(
     known = exam.trainer.parameters()
     space = {name: range_ for name, range_ in spec.space.items() if name not in fixed}
     require_space(space, known)
-    years, trials = exam.years(), notebook.read()
+    # Canonical JSON writes 1.0 as 1: as the trainer takes them they are what was tried, to the type.
+    trials = [replace(one, parameters=choose("the search", known, one.parameters)) for one in notebook.read()]
+    years = exam.years()
     while len(trials) < spec.trials:
         count = min(spec.batch, spec.trials - len(trials))
         proposed = proposing.propose(space, trials, count, exam.seed)
@@ -189,8 +197,9 @@ def require_space(space: Mapping[str, ParameterRange], known: Mapping[str, Train
     for name, searched in space.items():
         for value in searched.extremes:
             choose("the trainer", known, {name: value})
-        if name in known and isinstance(known[name].default, bool):
-            raise InvalidInput(f"training.tuning.space.{name}", name, "give two choices, false and true")
+        if type(known[name].default) is int and not searched.choices and not searched.whole:
+            given = f"{searched.least} to {searched.most}"
+            raise InvalidInput(f"training.tuning.space.{name}", given, "give whole numbers")
 
 
 def _all_of(

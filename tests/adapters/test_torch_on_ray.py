@@ -14,6 +14,7 @@ import numpy as np
 import psutil
 import pytest
 
+from domain.registry.errors import Unavailable
 from tests.adapters.test_trainers import NAMES, SMALL, sample
 from tests.servers.prep_clusters import Cluster, ray_cluster
 from veritasvault.adapters.torch_trainer import TorchSequenceTrainer
@@ -79,6 +80,16 @@ def test_two_workers_save_the_bytes_of_one_process_also_after_one_was_killed(
         assert num_connected_contexts() == 1
     assert found == expected
     assert num_connected_contexts() == 0
+
+
+@pytest.mark.ray
+def test_more_shards_than_processors_are_one_sentence(cluster: Cluster) -> None:
+    """Ray Train would wait without an end; who starts more workers may retry."""
+    with (
+        on_ray(cluster.address) as sharing,
+        pytest.raises(Unavailable, match="start workers, or choose fewer"),
+    ):
+        sharing.train(*sample(), {**SMALL_TORCH, "shards": 3}, 3, NAMES)
 
 
 @pytest.mark.ray

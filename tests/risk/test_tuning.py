@@ -15,19 +15,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
 from domain.registry.card import Subject, build_card, to_markdown
 from domain.registry.errors import InvalidInput, Unavailable
 from domain.registry.manifest import Manifest
 from domain.risk.folds import plan_folds
+from domain.risk.parameters import TrainerParameter
 from domain.risk.pipeline import ModelPipeline, RunRequest
 from domain.risk.ports import PrepEnginePort
 from domain.risk.rivals import Rival
 from domain.risk.spec import ModelSpec
 from domain.risk.trial import Trial
 from domain.risk.tuned_rival import TunedRival
-from domain.risk.tuning import Exam, Notebook, best_of, search
+from domain.risk.tuning import Exam, Notebook, best_of, require_space, search
 from domain.risk.tuning_spec import ParameterRange, TuningSpec
 from domain.risk.workspace import artifact_in
 from tests.reproduction.bench import SESSION, Bench, Trained
@@ -113,33 +115,53 @@ def test_workers_of_an_engine_find_the_same_bits(
 
 
 class Fatal(RayTuneEngine):
-    """Ends the worker that tries the first parameters, once."""
+    """Ends a process while the first parameters are tried, once."""
 
-    place: Path
+    ending: Callable[[], None]
+    died: Path
 
     def map(self, task: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
-        return super().map(partial(_after_a_death, self.place / "died", task), items)
+        return super().map(partial(_after_a_death, self.ending, self.died, task), items)
 
 
-def _after_a_death(died: Path, task: Callable[[Any], Any], item: Any) -> Any:
-    """In a worker: its task, unless nobody has died yet."""
+def _after_a_death(ending: Callable[[], None], died: Path, task: Callable[[Any], Any], item: Any) -> Any:
+    """In a worker: its task; before it one process ends, unless one has already."""
     if not died.exists():
         died.touch()
-        os.kill(os.getpid(), signal.SIGKILL)
+        ending()
     return task(item)
+
+
+def _this_one() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _what_gives_out_trials() -> None:
+    """Ray gives each process the name of what it runs."""
+    running = {each: (each.info["cmdline"] or [""])[0] for each in psutil.process_iter(["cmdline"])}
+    (found,) = [each for each, name in running.items() if "ray::_tune" in name]
+    found.kill()
 
 
 @pytest.mark.ray
 def test_trials_of_ray_tune_find_the_same_bits_also_where_workers_die(
     laboratory: Laboratory, expected: list[Trial], tmp_path: Path
 ) -> None:
-    """On two workers, one of which ends with its first trial; and an error comes as it was raised."""
-    with ray_cluster(tmp_path) as cluster, Fatal(cluster.address) as engine:
-        engine.place = tmp_path
-        assert searched(laboratory.exam, tmp_path, engine) == expected
-        assert (tmp_path / "died").exists()
-        with pytest.raises(InvalidInput, match="alpha"):
-            engine.map(_refused, [1, 2])
+    """On two workers, one of which ends with its first trial; an error comes as it was raised. Where the
+    process that gives out trials ends, the search is unavailable, and goes on when it is tried again."""
+    with ray_cluster(tmp_path) as cluster:
+        with Fatal(cluster.address) as engine:
+            engine.ending, engine.died = _this_one, tmp_path / "died"
+            assert searched(laboratory.exam, tmp_path / "first", engine) == expected
+            assert engine.died.exists()
+            with pytest.raises(InvalidInput, match="alpha"):
+                engine.map(_refused, [1, 2])
+            engine.ending, engine.died = _what_gives_out_trials, tmp_path / "ended"
+            with pytest.raises(Unavailable, match="ray could not finish the search"):
+                searched(laboratory.exam, tmp_path / "second", engine)
+        with Fatal(cluster.address) as engine:
+            engine.ending, engine.died = _this_one, tmp_path / "ended"
+            assert searched(laboratory.exam, tmp_path / "second", engine) == expected
 
 
 def _refused(item: int) -> int:
@@ -178,6 +200,16 @@ def test_a_search_that_was_broken_off_goes_on_behind_its_last_batch(
     assert second.asked == [3, 2]
     again = Dying(left=0)
     assert searched(laboratory.exam, tmp_path, again) == expected
+
+
+def test_notes_of_a_search_are_what_was_tried_to_the_type(laboratory: Laboratory, tmp_path: Path) -> None:
+    """Canonical JSON writes 7.0 as 7, which a tracker would take for another value of the same trial."""
+    spec, engine, notebook = TuningSpec.parse(TUNING), InlinePrepEngine(), Notebook(tmp_path)
+    first, again = (
+        search(laboratory.exam, spec, {"alpha": 7.0}, OptunaSearch(), engine, notebook) for _ in range(2)
+    )
+    assert repr(first) == repr(again)
+    assert "7.0" in repr(again)
 
 
 def test_whoever_waits_for_a_search_sees_how_far_it_is(
@@ -299,6 +331,15 @@ def test_a_space_that_the_trainer_does_not_take_is_refused_before_anything_is_tr
     with pytest.raises(InvalidInput, match=r"training\.parameters"):
         search(laboratory.exam, TuningSpec(space), {}, OptunaSearch(), engine, Notebook(tmp_path))
     assert engine.asked == []
+
+
+def test_whole_numbers_are_searched_among_whole_numbers() -> None:
+    """Between 4.0 and 64.0 are numbers that no trainer takes as a number of leaves."""
+    known = {"leaves": TrainerParameter(15, "", 2, 1024), "fast": TrainerParameter(False, "")}
+    with pytest.raises(InvalidInput, match="give whole numbers"):
+        require_space({"leaves": ParameterRange(4.0, 64.0)}, known)
+    require_space({"leaves": ParameterRange(4, 64), "fast": ParameterRange(choices=(False, True))}, known)
+    require_space({"leaves": ParameterRange(choices=(4, 8))}, known)
 
 
 def test_too_short_a_history_is_one_sentence(laboratory: Laboratory) -> None:

@@ -19,6 +19,7 @@ from veritasvault.adapters.prep_outcome import Outcome
 END = -1
 """In place of a number: nothing more will be left."""
 _END_SECONDS = 60.0
+_POLL_SECONDS = 1.0
 
 
 class Desk:
@@ -79,22 +80,28 @@ class Desk:
 class Served:
     """A desk, and a task of the cluster that sees to what is left there."""
 
-    def __init__(self, task: Callable[..., None], *arguments: object) -> None:
+    def __init__(
+        self, task: Callable[..., None], arguments: Sequence[object], check: Callable[[], None]
+    ) -> None:
         import ray
 
+        self._check = check
         self._desk = ray.remote(num_cpus=0)(Desk).remote()
-        self._running = ray.remote(num_cpus=0)(task).remote(self._desk, *arguments)
+        # Not begun anew where its worker ends: what it had reserved stays reserved until we disconnect.
+        self._running = ray.remote(num_cpus=0, max_retries=0)(task).remote(self._desk, *arguments)
 
     def outcomes(self, works: Sequence[Any]) -> list[Outcome[Any]]:
         """What comes of work, in its order.
 
         Raises:
+            DomainException: what the check raised, which is asked meanwhile.
             Unavailable: the task ended; any exception of Ray's that it ended with.
         """
         import ray
 
         answers = self._desk.answers.remote(ray.get(self._desk.leave.remote(list(works))))
-        ended, _ = ray.wait([answers, self._running])
+        while not (ended := ray.wait([answers, self._running], timeout=_POLL_SECONDS)[0]):
+            self._check()
         if answers not in ended:
             ray.get(self._running)
             raise Unavailable("ray ended what it was given before it was done: retry")
@@ -111,9 +118,13 @@ class Served:
 
 
 @contextmanager
-def served_by(task: Callable[..., None], *arguments: object) -> Iterator[Served]:
-    """Start a task that gets the desk and the arguments, on the Ray that this process is connected to."""
-    served = Served(task, *arguments)
+def served_by(task: Callable[..., None], *arguments: object, check: Callable[[], None]) -> Iterator[Served]:
+    """Start a task that gets the desk and the arguments, on the Ray that this process is connected to.
+
+    Args:
+        check: is asked while somebody waits, and raises when there is nothing to wait for.
+    """
+    served = Served(task, arguments, check)
     try:
         yield served
     finally:

@@ -72,7 +72,7 @@ class RayPrepEngine:
             stack.enter_context(_environment())
             with translated(f"start on {self._address or 'this machine'}"):
                 self._start(stack)
-                self._wait_for_workers()
+                self.require_workers()
             self._stack = stack.pop_all()
         return self
 
@@ -138,9 +138,10 @@ class RayPrepEngine:
         while left:
             _, left = ray.wait(left, num_returns=len(left), timeout=_POLL_SECONDS)
             if left:
-                self._wait_for_workers()
+                self.require_workers()
 
-    def _wait_for_workers(self) -> None:
+    def require_workers(self) -> None:
+        """Wait a while for a first one. Raises Unavailable if none appears."""
         import ray
 
         deadline = time.monotonic() + self._timeout

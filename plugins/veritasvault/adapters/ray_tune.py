@@ -28,7 +28,8 @@ class RayTuneEngine(RayPrepEngine):
 
     def _start(self, stack: ExitStack) -> None:
         super()._start(stack)
-        self._trials = stack.enter_context(served_by(_tune))
+        self.require_workers()
+        self._trials = stack.enter_context(served_by(_tune, check=self.require_workers))
 
     def map(self, task: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
         """Results in the order of the items.

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Self
 
+from domain.registry.errors import Unavailable
 from veritasvault.adapters.prep_outcome import Outcome, results
 from veritasvault.adapters.ray_desk import Served, served_by
 from veritasvault.adapters.ray_prep import RayPrepEngine, translated
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from veritasvault.adapters.sequence_network import Lesson, Weights
 
 _TRIES = 3
+_STARTS = 5
+"""Ray Train waits for a minute each time until as many workers are there as there are shards."""
 
 
 class TorchOnRay:
@@ -59,10 +62,23 @@ class TorchOnRay:
         return learnt
 
     def _start(self, shards: int) -> None:
-        self._stack.enter_context(RayPrepEngine(self._address, workers=shards))
+        engine = self._stack.enter_context(RayPrepEngine(self._address, workers=shards))
         with translated("begin the training"):
-            self._workers = self._stack.enter_context(served_by(_train, shards))
+            self._require_room(shards)
+            serving = served_by(_train, shards, check=engine.require_workers)
+            self._workers = self._stack.enter_context(serving)
         self._shards = shards
+
+    def _require_room(self, shards: int) -> None:
+        """Ray Train itself would wait for minutes."""
+        import ray
+
+        workers = ray.cluster_resources().get("CPU", 0)
+        if workers < shards:
+            raise Unavailable(
+                f"ray cluster {self._address} has {workers:g} CPU(s), and {shards} shards need as many: "
+                "start workers, or choose fewer shards"
+            )
 
     def _leave(self) -> None:
         self._shards = 0
@@ -74,13 +90,15 @@ def _train(desk: Any, shards: int) -> None:
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
+    # Where workers are missing, which is not a worker's failure, it would try for ever.
+    failures = FailureConfig(max_failures=_TRIES - 1, controller_failure_limit=_STARTS - 1)
     # Nothing is stored there but Ray's own notes: weights are answered at the desk.
     with TemporaryDirectory(prefix="veritas-ray-train-") as notes:
         TorchTrainer(
             _learn_shards,
             train_loop_config={"desk": desk},
             scaling_config=ScalingConfig(num_workers=shards),
-            run_config=RunConfig(storage_path=notes, failure_config=FailureConfig(max_failures=_TRIES - 1)),
+            run_config=RunConfig(storage_path=notes, failure_config=failures),
         ).fit()
 
 
