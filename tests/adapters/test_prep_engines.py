@@ -451,6 +451,17 @@ def test_a_scheduler_without_workers_is_unavailable(tmp_path: Path) -> None:
             pass
 
 
+@pytest.mark.spark
+def test_a_master_without_workers_is_unavailable(tmp_path: Path) -> None:
+    """Spark would wait for ever, and the process can open other sessions afterwards."""
+    with spark_standalone(tmp_path, workers=0) as cluster:
+        waiting = SparkPrepEngine(cluster.address, timeout=2)
+        with pytest.raises(Unavailable, match="had no executor for 2 s: start workers"), waiting:
+            pass
+    with SparkPrepEngine("local[1]") as engine:
+        assert engine.map(math.sqrt, [4, 9]) == [2.0, 3.0]
+
+
 def test_spark_without_java_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("JAVA_HOME", raising=False)
@@ -470,7 +481,9 @@ def test_an_engine_that_is_not_installed_says_what_to_install(
         pass
 
 
-@pytest.mark.parametrize("master", ["yarn", "spark://", "localhost:7077", "sc://host"])
+@pytest.mark.parametrize(
+    "master", ["yarn", "spark://", "localhost:7077", "sc://host", "spark://one:7077,two:7077"]
+)
 def test_a_master_of_another_form_is_refused(master: str) -> None:
     with pytest.raises(InvalidInput, match="spark master is"):
         SparkPrepEngine(master)

@@ -91,20 +91,22 @@ def dask_worker(address: str, python: str, scratch: Path) -> Iterator[int]:
 
 
 @contextmanager
-def spark_standalone(scratch: Path) -> Iterator[Cluster]:
-    """A standalone master and one worker with two cores."""
+def spark_standalone(scratch: Path, workers: int = 1) -> Iterator[Cluster]:
+    """A standalone master and workers with two cores each."""
     with ExitStack() as stack:
         port = free_port()
         master = [*_spark_class(), "org.apache.spark.deploy.master.Master", "--host", LOOPBACK]
         master += ["--port", str(port), "--webui-port", str(free_port())]
         _wait_for_port(port, _start(master, scratch / "master.log", stack))
-        address, worker_port = f"spark://{LOOPBACK}:{port}", free_port()
-        worker = [*_spark_class(), "org.apache.spark.deploy.worker.Worker", address, "--host", LOOPBACK]
-        worker += ["--port", str(worker_port), "--webui-port", str(free_port()), "--cores", "2"]
-        worker += ["--memory", "2g", "--work-dir", str(scratch / "work")]
-        started = _start(worker, scratch / "worker.log", stack)
-        _wait_for_port(worker_port, started)
-        yield Cluster(address, (started.pid,), _python_without_project(scratch))
+        address, started = f"spark://{LOOPBACK}:{port}", []
+        for number in range(workers):
+            worker_port = free_port()
+            worker = [*_spark_class(), "org.apache.spark.deploy.worker.Worker", address, "--host", LOOPBACK]
+            worker += ["--port", str(worker_port), "--webui-port", str(free_port()), "--cores", "2"]
+            worker += ["--memory", "2g", "--work-dir", str(scratch / f"work-{number}")]
+            started.append(_start(worker, scratch / f"worker-{number}.log", stack))
+            _wait_for_port(worker_port, started[-1])
+        yield Cluster(address, tuple(each.pid for each in started), _python_without_project(scratch))
 
 
 @contextmanager

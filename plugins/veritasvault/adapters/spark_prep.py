@@ -9,6 +9,7 @@ import shutil
 import socket
 import sys
 import tempfile
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -18,7 +19,7 @@ from urllib.parse import urlsplit
 
 import pyarrow as pa
 
-from domain.registry.errors import InvalidInput, Unavailable
+from domain.registry.errors import DomainException, InvalidInput, Unavailable
 from domain.risk.ports import Item, Result
 from veritasvault.adapters.prep_outcome import attempt, require_packages, results
 from veritasvault.adapters.shipped_code import code_archive
@@ -36,6 +37,7 @@ _FOR_CONNECT = ("pandas", "grpc", "grpc_status", "zstandard")
 _CONNECT_MODE = "SPARK_CONNECT_MODE_ENABLED"
 """Opening a session of Spark Connect sets it, and this process could then open no other kind."""
 _TRIES = 4
+_POLL_SECONDS = 0.2
 _SLICES_PER_CORE = 4
 """A Spark task costs 0.1 s of CPU before it does anything, so items share tasks."""
 
@@ -49,13 +51,13 @@ class SparkPrepEngine:
     Args:
         master: `local[n]`, `spark://host:port`, or `sc://host:port` of a Spark Connect server. Executors
             reach the same paths.
-        timeout: seconds to wait for a cluster's port to answer.
+        timeout: seconds to wait for a cluster's port to answer, and for a first executor to appear.
     """
 
     name = "spark"
 
-    def __init__(self, master: str = "local[2]", *, timeout: float = 10.0) -> None:
-        if not re.match(r"local(\[[^]]+\])?$|(spark|sc)://[^:/]+:\d+", master):
+    def __init__(self, master: str = "local[2]", *, timeout: float = 60.0) -> None:
+        if not re.fullmatch(r"local(\[[^]]+\])?|spark://[^:/,]+:\d+|sc://[^:/,]+:\d+(/.*)?", master):
             raise InvalidInput("spark master", master, _MASTERS)
         self._master = master
         self._timeout = timeout
@@ -68,7 +70,7 @@ class SparkPrepEngine:
 
         Raises:
             InvalidInput: Java, pyspark or what Spark Connect needs is not installed.
-            Unavailable: the cluster does not answer, or refuses the session.
+            Unavailable: the cluster does not answer, refuses the session, or has no executor in time.
         """
         require_packages(self.name, "pyspark")
         with ExitStack() as stack:
@@ -133,8 +135,26 @@ class SparkPrepEngine:
         with _defaults(environment), _translated(f"start on {self._master}"), _without_pandas_warning():
             session = builder.getOrCreate()
             session.sparkContext.setLogLevel("OFF")
+            if "://" in self._master:
+                self._wait_for_executor(session)
             self._slices = _SLICES_PER_CORE * session.sparkContext.defaultParallelism
         return session
+
+    def _wait_for_executor(self, session: Any) -> None:
+        """Without any worker Spark would wait for ever."""
+        context = session.sparkContext
+        if context.getConf().get("spark.dynamicAllocation.enabled") == "true":
+            return  # executors come with the work
+        deadline = time.monotonic() + self._timeout
+        # The driver is one of them.
+        while context._jsc.sc().getExecutorMemoryStatus().size() < 2:
+            if time.monotonic() > deadline:
+                session.stop()
+                raise Unavailable(
+                    f"spark cluster {self._master} had no executor for {self._timeout:g} s: start workers, "
+                    "or wait until some are free, then retry"
+                )
+            time.sleep(_POLL_SECONDS)
 
 
 def _attempt_all(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -212,6 +232,8 @@ def _translated(what: str) -> Iterator[None]:
     """Spark, py4j and gRPC each raise their own."""
     try:
         yield
+    except DomainException:
+        raise
     except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise Unavailable(f"spark could not {what}: {reason}") from error
