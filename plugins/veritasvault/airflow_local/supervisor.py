@@ -120,9 +120,10 @@ class LocalAirflow:
         """
         self._lock_home()
         try:
+            # First: an API server that a killed supervisor left still has the port.
+            end_leftovers(self._leftovers)
             self._reserved = reserve_port(self._port)
             port = self._reserved.number
-            end_leftovers(self._leftovers)
             base = base_environment(self.home, self._dags, self._plugins, self._database(), self._given)
             self.environment = server_environment(base, port, self._parallelism)
             self.password = passwords(self.environment).get(self.user, "")
