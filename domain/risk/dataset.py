@@ -162,7 +162,7 @@ class Dataset:
         try:
             # The store compares sizes alone, so all runs that share the file would meet it for ever.
             self.store.remove(part.sha256)
-        except (OSError, Unavailable) as error:
+        except (OSError, DomainException) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             place = f"{self.store.uri}/{part.sha256}"
             return IntegrityError(f"{said}; remove {place}, which failed here ({reason}), and prepare again")

@@ -131,7 +131,7 @@ def test_the_workspace_gives_up_what_no_manifest_names(application: Application)
     (row,) = application.catalog.versions()
     lineage = application.catalog.show(row.model_id).manifest.lineage
     assert lineage is not None
-    names = {"rows": [lineage.data, "1" * 64], "features": ["2" * 64], "candidates": ["3" * 64]}
+    names = {"rows": [lineage.data, "1" * 64], "features": ["2" * 64], "searches": ["3" * 64]}
     for kind, digests in names.items():
         for digest in digests:
             with workspace.scratch() as scratch:

@@ -20,12 +20,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.registry.canonical import Digest
-from domain.registry.errors import IntegrityError, NotFound, Unavailable
+from domain.registry.errors import IntegrityError, InvalidInput, NotFound, Unavailable
 from domain.risk.block_store import BlockStore
 from domain.risk.blocks import block_of
 from domain.risk.dataset import Dataset
 from domain.risk.feature_set import feature_table
 from domain.risk.features import FeatureDefinition, feature_definition
+from domain.risk.local_objects import LocalObjects
 from domain.risk.preparation import private_store
 from domain.risk.row_blocks import write_blocks
 from tests.processes import ChildKilled, in_child
@@ -272,6 +273,26 @@ def test_a_file_that_changed_in_its_size_is_removed_by_its_reader_and_made_again
     assert again.digest == dataset.digest
     assert list(damaged.tables())
     _require_whole_files(store)
+
+
+class Kept(LocalObjects):
+    """A place where nothing may be removed, as a bucket for workers that read and write alone."""
+
+    def remove(self, name: str) -> None:
+        raise InvalidInput("S3 credentials", "AccessDenied", "correct the keys")
+
+
+def test_a_changed_file_that_may_not_be_removed_is_named_with_its_place(tmp_path: Path) -> None:
+    """What matters is that it changed; that it stays there says who has to act."""
+    panel, store, definition = long_panel(), private_store(tmp_path / "store"), full_definition()
+    dataset = prepared(panel, 999, definition, tmp_path / "a", store).dataset
+    part = dataset.parts[5]
+    _flip_a_bit(dataset.path(part), part.size // 2)
+    assert isinstance(dataset.store, LocalObjects)
+    damaged = replace(dataset, store=Kept(dataset.store.root))
+    said = rf"part {part.name} .* changed: .*; remove {dataset.store.root}/{part.sha256}, which failed here"
+    with pytest.raises(IntegrityError, match=said):
+        list(damaged.tables())
 
 
 def test_a_file_that_is_nobody_elses_is_left_as_it_was_found(tmp_path: Path) -> None:

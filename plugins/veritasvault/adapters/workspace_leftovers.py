@@ -1,4 +1,4 @@
-"""What runs left in the workspace: rows, feature sets, validations and candidates that can be made again."""
+"""What runs left in the workspace, and can be made again: rows, feature sets, candidates and more."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ _KINDS = {
     "features": "feature set",
     "validations": "validation",
     "candidates": "candidate",
+    "searches": "notes of a search",
 }
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _SCRATCH, _GOING = ".scratch-", ".scratch-collected-"
