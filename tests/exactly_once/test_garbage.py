@@ -9,7 +9,7 @@ import random
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from multiprocessing.connection import Connection, wait
@@ -142,8 +142,8 @@ class System:
 def disturb(system: System, candidates: range, kills: int) -> dict[int, int]:
     """Register and collect side by side, and kill at random; the versions that were reported, by candidate.
 
-    A process is killed a random while after a report, so at any of its steps. Before every third death one
-    that registers stands still until gc has looked through everything, so that gc comes between its steps.
+    A process is killed a random while after a report, so at any of its steps. Before every third death all
+    that register stand still until gc has looked through everything, so that gc comes between their steps.
     """
     chance = random.Random(candidates.start + 3)
     versions: dict[int, int] = {}
@@ -156,7 +156,7 @@ def disturb(system: System, candidates: range, kills: int) -> dict[int, int]:
         write_artifact(system.artifacts, candidate)  # here, as nobody kills us half-way
     workers = [Process(worker(number)) for number in range(WORKERS)]
     collecting = Process(system.collect_for_ever)
-    # The others go on while one stands still; the last quarter is theirs to run ahead.
+    # Early enough that there is work left at each.
     moments = sorted(chance.sample(range(len(candidates) * 3 // 4), kills))
     try:
         while len(versions) < len(candidates):
@@ -167,7 +167,9 @@ def disturb(system: System, candidates: range, kills: int) -> dict[int, int]:
                 moments.pop(0)
                 time.sleep(chance.uniform(0, 0.2))
                 if len(moments) % 3 == 0:
-                    with chance.choice(busy).paused():
+                    with ExitStack() as standing:
+                        for each in busy:
+                            standing.enter_context(each.paused())
                         wait_for_run(collecting)
                 victim = chance.choice([*busy, collecting])
                 victim.kill()
@@ -182,7 +184,7 @@ def disturb(system: System, candidates: range, kills: int) -> dict[int, int]:
 
 
 def wait_for_run(collecting: Process) -> None:
-    """Wait until gc has begun a run and ended it, or for seconds if it waits for whoever stands still."""
+    """Wait until gc has begun a run and ended it, or for seconds if it waits for those that stand still."""
     list(collecting.reported())
     for _ in range(2):
         if collecting.reports.poll(LEASE.total_seconds()):
