@@ -309,19 +309,15 @@ def test_the_code_that_is_sent_has_the_name_of_its_bytes() -> None:
     assert not first.exists()
 
 
-def _of_tomorrow() -> AbstractContextManager[Path]:
+@contextmanager
+def _of_tomorrow() -> Iterator[Path]:
     """The project's code with a module more."""
-
-    @contextmanager
-    def archive() -> Iterator[Path]:
-        with code_archive() as today:
-            tomorrow = today.with_name(f"veritas-{'0' * 16}.zip")
-            tomorrow.write_bytes(today.read_bytes())
-            with ZipFile(tomorrow, "a") as content:
-                content.writestr("veritasvault/of_tomorrow.py", "NEW = True")
-            yield tomorrow
-
-    return archive()
+    with code_archive() as today:
+        tomorrow = today.with_name(f"veritas-{'0' * 16}.zip")
+        tomorrow.write_bytes(today.read_bytes())
+        with ZipFile(tomorrow, "a") as content:
+            content.writestr("veritasvault/of_tomorrow.py", "NEW = True")
+        yield tomorrow
 
 
 def test_a_dask_worker_computes_by_one_version_of_the_code_until_it_is_restarted(

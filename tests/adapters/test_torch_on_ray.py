@@ -11,12 +11,11 @@ from threading import Event
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
 
 from domain.registry.errors import Unavailable
 from tests.adapters.test_trainers import NAMES, SMALL, sample
-from tests.servers.prep_clusters import Cluster, ray_cluster
+from tests.servers.prep_clusters import Cluster, ray_cluster, running
 from veritasvault.adapters.torch_trainer import TorchSequenceTrainer
 from veritasvault.adapters.trainers import trainer, trainers_on_ray
 
@@ -25,8 +24,8 @@ SMALL_TORCH = SMALL["torch_sequence"]
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with ray_cluster(tmp_path_factory.mktemp("ray")) as running:
-        yield running
+    with ray_cluster(tmp_path_factory.mktemp("ray")) as started:
+        yield started
 
 
 def saved(found: TorchSequenceTrainer, parameters: dict[str, Any], place: Path) -> dict[str, bytes]:
@@ -107,22 +106,11 @@ def kill_one_of_two_workers(cluster: Cluster, ended: Callable[[], bool]) -> None
     deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
         assert not ended(), "it ended before a worker could be killed"
-        busy = [worker for worker in workers(cluster) if worker.cpu_times().user > 8.0]
+        busy = [
+            worker for worker in running("RayTrainWorker", cluster.workers) if worker.cpu_times().user > 8.0
+        ]
         if len(busy) == 2:
             busy[0].kill()
             return
         time.sleep(0.02)
     raise AssertionError("no worker has learnt anything")
-
-
-def workers(cluster: Cluster) -> list[psutil.Process]:
-    """Those of Ray Train; Ray gives each process the name of what it runs."""
-    found = []
-    for node in cluster.workers:
-        for each in psutil.Process(node).children(recursive=True):
-            try:
-                if "RayTrainWorker" in " ".join(each.cmdline()):
-                    found.append(each)
-            except psutil.NoSuchProcess:
-                continue
-    return found

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
 
 from domain.registry.card import Subject, build_card, to_markdown
@@ -34,7 +33,7 @@ from domain.risk.tuning_spec import ParameterRange, TuningSpec
 from domain.risk.workspace import artifact_in
 from tests.reproduction.bench import SESSION, Bench, Trained
 from tests.risk.test_rivals import Noted, spec_with
-from tests.servers.prep_clusters import ray_cluster
+from tests.servers.prep_clusters import ray_cluster, running
 from veritasvault.adapters.dask_prep import DaskPrepEngine
 from veritasvault.adapters.inline_prep import InlinePrepEngine
 from veritasvault.adapters.optuna_search import OptunaSearch
@@ -136,10 +135,9 @@ def _this_one() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _what_gives_out_trials() -> None:
-    """Ray gives each process the name of what it runs."""
-    running = {each: (each.info["cmdline"] or [""])[0] for each in psutil.process_iter(["cmdline"])}
-    (found,) = [each for each, name in running.items() if "ray::_tune" in name]
+def _what_gives_out_trials(test: int) -> None:
+    """On the cluster of this test alone: another's may search at the same time."""
+    (found,) = running("ray::_tune", [test])
     found.kill()
 
 
@@ -156,7 +154,8 @@ def test_trials_of_ray_tune_find_the_same_bits_also_where_workers_die(
             assert engine.died.exists()
             with pytest.raises(InvalidInput, match="alpha"):
                 engine.map(_refused, [1, 2])
-            engine.ending, engine.died = _what_gives_out_trials, tmp_path / "ended"
+            engine.ending = partial(_what_gives_out_trials, os.getpid())
+            engine.died = tmp_path / "ended"
             with pytest.raises(Unavailable, match="ray could not finish the search"):
                 searched(laboratory.exam, tmp_path / "second", engine)
         with Fatal(cluster.address) as engine:

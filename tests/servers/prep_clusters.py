@@ -8,8 +8,8 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from importlib import util
 from pathlib import Path
@@ -53,6 +53,17 @@ class Cluster:
     address: str
     workers: tuple[int, ...]
     python: str = sys.executable
+
+
+def running(name: str, parents: Iterable[int]) -> list[psutil.Process]:
+    """Descendants that run something of a name; Ray gives each of its processes the name of what it runs."""
+    found = []
+    for parent in parents:
+        for each in psutil.Process(parent).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                if name in " ".join(each.cmdline()):
+                    found.append(each)
+    return found
 
 
 @contextmanager
